@@ -1,0 +1,4 @@
+; inherits: c
+
+; `using namespace std;`, `using std::string;`.
+(using_declaration) @import

@@ -1,0 +1,5 @@
+; Braces included.
+[
+  (block)
+  (keyframe_block_list)
+] @block

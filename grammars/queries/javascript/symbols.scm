@@ -1,0 +1,3 @@
+; inherits: ecma
+
+(field_definition property: (_) @name) @symbol

@@ -1,0 +1,2 @@
+; A body between its head and `end`, without either.
+(block) @block

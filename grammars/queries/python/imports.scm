@@ -1,0 +1,5 @@
+[
+  (future_import_statement)
+  (import_from_statement)
+  (import_statement)
+] @import

@@ -1,0 +1,4 @@
+(call
+  !receiver
+  method: (identifier) @_require
+  (#any-of? @_require "require" "require_relative" "load" "autoload")) @import

@@ -1,0 +1,3 @@
+(import_declaration) @import
+
+(export_declaration) @import

@@ -1,0 +1,1 @@
+; SQL has no imports: what other files define is simply there.

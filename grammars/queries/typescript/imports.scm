@@ -1,0 +1,4 @@
+; inherits: ecma
+
+; `import Name = Other.Space`.
+(import_alias) @import
