@@ -1,0 +1,60 @@
+//! What can go wrong with a model, each with what was being done, to what, why not, and what to do now.
+
+use std::path::PathBuf;
+
+/// An error of this crate.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file could not be opened or mapped.
+    #[error("cannot open the model file {path}: {source}; check the path and its permissions")]
+    Open {
+        /// The path as given.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The bytes are not a whole GGUF file.
+    #[error("cannot read the model {file}: {why}; fetch or export the GGUF file again")]
+    Format {
+        /// The file, or the name of the embedded model.
+        file: String,
+        /// What is wrong, with the place.
+        why: String,
+    },
+    /// A metadata key is missing or has a value that no model of this kind can have.
+    #[error(
+        "cannot load the model {file}: metadata `{key}` {why}; use a GGUF file exported for Infill"
+    )]
+    Metadata {
+        /// The file, or the name of the embedded model.
+        file: String,
+        /// The key.
+        key: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A tensor is missing, or its shape, type or size is wrong.
+    #[error("cannot load the model {file}: tensor `{name}` {why}; export the model again")]
+    Tensor {
+        /// The file, or the name of the embedded model.
+        file: String,
+        /// The tensor.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The tokens or positions asked for do not fit this model.
+    #[error("cannot run the model: {0}")]
+    Input(String),
+    /// The caller's `halt` said so; the cache is as it was before the call.
+    #[error("the computation was halted")]
+    Halted,
+    /// The worker threads could not be started.
+    #[error(
+        "cannot start the model's threads: {0}; free some memory or raise the limit of threads"
+    )]
+    Threads(#[from] rayon::ThreadPoolBuildError),
+    /// candle refused an operation.
+    #[error("cannot run the model: {0}")]
+    Candle(#[from] candle_core::Error),
+}

@@ -1,0 +1,26 @@
+//! The GLM family on candle: configuration, layers, checkpoints, kernels.
+//!
+//! Takes a GGUF checkpoint and token ids with their two positions, gives logits. Read [`Model::forward`] first:
+//! it goes from the ids to the logits, and each step is one file. candle-core holds the tensors and the device;
+//! the operations that decide the speed are our own kernels ([`kernels`]).
+//!
+//! Does not know what a token means, what a prompt is, or when to stop: `vocab`, `prompt` and `engine` do.
+
+pub mod checkpoint;
+mod config;
+mod error;
+#[cfg(any(test, feature = "fixture"))]
+pub mod fixture;
+pub mod kernels;
+mod kv;
+mod layer;
+mod mask;
+mod model;
+mod positions;
+
+pub use candle_core::Device;
+pub use checkpoint::Source;
+pub use config::{Activation, Config};
+pub use error::Error;
+pub use kv::KvCache;
+pub use model::{Chunk, Logits, Model, Want};
