@@ -1,0 +1,74 @@
+//! Answers that go round in circles: the same lines again and again, or the same few characters to
+//! the end of a line. Greedy decoding of a small model does this whenever it has lost the thread.
+
+use crate::lines::{is_telling, numbered};
+use crate::why::Why;
+
+/// Lines that may make up one turn of a circle.
+const TURN_LINES: usize = 4;
+
+/// Turns on one line that make a circle, and the length of one turn in characters. Eight zeros in a
+/// table are meant; eight times the same call is not.
+const TURNS: usize = 4;
+const TURN_CHARS: std::ops::RangeInclusive<usize> = 2..=32;
+
+/// Characters that a circle on one line has at least.
+const CIRCLE_CHARS: usize = 24;
+
+/// The text before it begins to repeat itself; nothing if it does so on its first line.
+pub(crate) fn cut(text: &str) -> Result<&str, Why> {
+    let text = &text[..line_circle(text).unwrap_or(text.len())];
+    for (start, line) in numbered(text) {
+        if is_circle(line) {
+            let kept = text[..start].trim_end();
+            return if kept.is_empty() {
+                Err(Why::Loop)
+            } else {
+                Ok(kept)
+            };
+        }
+    }
+    Ok(text)
+}
+
+/// The byte at which a run of lines is followed by itself: twice for several lines or if the text
+/// ends amid the next turn, three times for a single one.
+fn line_circle(text: &str) -> Option<usize> {
+    let lines: Vec<_> = numbered(text).collect();
+    let same = |one: usize, other: usize| lines[one].1.trim() == lines[other].1.trim();
+    (1..lines.len()).find_map(|second| {
+        (1..=TURN_LINES.min(second)).find_map(|turn| {
+            let first = second - turn;
+            let turns = if turn == 1 { 3 } else { 2 };
+            let whole = first + turn * turns <= lines.len();
+            let told = (first..second).any(|line| is_telling(lines[line].1));
+            let again = || (second..first + turn * turns).all(|line| same(line, line - turn));
+            (whole && told && again()).then(|| lines[second].0)
+        })
+    })
+}
+
+/// Whether a line ends in the same few characters said over and over.
+fn is_circle(line: &str) -> bool {
+    let line: Vec<char> = line.trim().chars().collect();
+    TURN_CHARS.into_iter().any(|turn| {
+        let run = line.iter().rev().zip(line.iter().rev().skip(turn));
+        let same = run.take_while(|(one, other)| one == other).count() + turn;
+        let letters = line.iter().rev().take(turn).any(|c| c.is_alphabetic());
+        letters && same >= CIRCLE_CHARS && same >= turn * TURNS
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_circles_from_tables() {
+        assert!(is_circle("x = foo(foo(foo(foo(foo(foo(foo("));
+        assert!(is_circle("self.a.b.a.b.a.b.a.b.a.b.a.b.a.b"));
+        assert!(!is_circle("x = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]"));
+        assert!(!is_circle("# ----------------------------------------"));
+        assert!(!is_circle("return first(a) + second(a) + third(a)"));
+    }
+}

@@ -1,0 +1,160 @@
+//! Answers that break what could be read before.
+//!
+//! The text with the item in it is parsed and compared with the text without: it may not have more
+//! syntax errors, nor more brackets without a partner. A file that is broken already, as every file
+//! is while it is typed in, stays as it is or gets better.
+
+use text::{Edit, Snapshot, Tree};
+
+use crate::ask::Ask;
+use crate::brackets::scan;
+use crate::filter::closers::Piece;
+use crate::why::Why;
+
+/// Lines around the cursor that are read for brackets where there is no tree.
+const LINES_AROUND: usize = 40;
+
+/// What is wrong with a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Damage {
+    errors: usize,
+    brackets: usize,
+}
+
+/// Compares a text with what would become of it.
+pub(crate) struct Gate<'a> {
+    snapshot: &'a Snapshot,
+    offset: usize,
+    ask: &'a Ask,
+    before: Option<Damage>,
+}
+
+impl<'a> Gate<'a> {
+    /// A gate for items at `offset`. Past the deadline `over`, or without a grammar, brackets
+    /// around the cursor are all it looks at.
+    pub(crate) fn new(
+        snapshot: &'a Snapshot,
+        offset: usize,
+        ask: &'a Ask,
+        over: &mut dyn FnMut() -> bool,
+    ) -> Gate<'a> {
+        Gate {
+            snapshot,
+            offset,
+            ask,
+            before: damage(snapshot, over),
+        }
+    }
+
+    /// Lets a piece pass that makes nothing worse.
+    pub(crate) fn admit(&self, piece: &Piece, over: &mut dyn FnMut() -> bool) -> Result<(), Why> {
+        let range = self.offset..self.offset + piece.replaced;
+        let edit = Edit {
+            range,
+            text: piece.text.clone(),
+        };
+        let mut after = || damage(&self.snapshot.edited(&edit), over);
+        match self.before.and_then(|before| Some((before, after()?))) {
+            Some((before, after)) if after.errors > before.errors => Err(Why::Syntax),
+            Some((before, after)) if after.brackets > before.brackets => Err(Why::Brackets),
+            Some(_) => self.admit_strings(piece),
+            None => self
+                .admit_strings(piece)
+                .and_then(|()| self.admit_unparsed(piece)),
+        }
+    }
+
+    /// Withholds a string that begins and does not end, which is one error in place of another when
+    /// a value was missing.
+    fn admit_strings(&self, piece: &Piece) -> Result<(), Why> {
+        let left = &self.ask.line_left;
+        let before = scan(left, None, self.ask.language).inside;
+        let after = scan(&format!("{left}{}", piece.text), None, self.ask.language).inside;
+        let closed = after.is_some_and(|mark| self.ask.line_right.contains(mark));
+        if before.is_none() && after.is_some() && !closed {
+            Err(Why::Quotes)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn admit_unparsed(&self, piece: &Piece) -> Result<(), Why> {
+        let line = self.snapshot.line_of(self.offset);
+        let start = self.snapshot.line_start(line.saturating_sub(LINES_AROUND));
+        let end = self
+            .snapshot
+            .line_start(line.saturating_add(LINES_AROUND + 1));
+        let left = self.snapshot.slice(start..self.offset);
+        let right = self.snapshot.slice(self.offset..end);
+        let kept = &right[piece.replaced.min(right.len())..];
+        let before = scan(&format!("{left}{right}"), None, self.ask.language);
+        let after = scan(
+            &format!("{left}{}{kept}", piece.text),
+            None,
+            self.ask.language,
+        );
+        if after.imbalance() > before.imbalance() {
+            Err(Why::Brackets)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// What is wrong with a snapshot, if its own tree can be had in time.
+fn damage(snapshot: &Snapshot, over: &mut dyn FnMut() -> bool) -> Option<Damage> {
+    let syntax = snapshot.syntax(over)?;
+    // Past the deadline the tree is an earlier text's and knows nothing of the cursor's place.
+    snapshot.parsed()?;
+    let tree = snapshot.tree(over)?;
+    Some(Damage {
+        errors: syntax.errors(),
+        brackets: brackets(&tree),
+    })
+}
+
+/// Brackets without a partner, counted over the tree's tokens, so that strings and comments do not
+/// count. What was read without an error has a partner for each, so only broken nodes are entered.
+fn brackets(tree: &Tree) -> usize {
+    let mut cursor = tree.walk();
+    let mut open = Vec::new();
+    let mut wrong = 0;
+    loop {
+        let node = cursor.node();
+        if node.child_count() == 0 && !node.is_named() && !node.is_missing() {
+            node.kind()
+                .chars()
+                .for_each(|token| wrong += count(token, &mut open));
+        }
+        if node.has_error() && cursor.goto_first_child() {
+            continue;
+        }
+        while !cursor.goto_next_sibling() {
+            if !cursor.goto_parent() {
+                return wrong + open.len();
+            }
+        }
+    }
+}
+
+/// Takes one character of a token; gives how many brackets it leaves without a partner.
+fn count(token: char, open: &mut Vec<char>) -> usize {
+    let partner = match token {
+        '(' | '[' | '{' => {
+            open.push(token);
+            return 0;
+        }
+        ')' => '(',
+        ']' => '[',
+        '}' => '{',
+        _ => return 0,
+    };
+    match open.iter().rposition(|bracket| *bracket == partner) {
+        Some(at) => {
+            let crossed = open.len() - at - 1;
+            open.truncate(at);
+            crossed
+        }
+        None => 1,
+    }
+}
