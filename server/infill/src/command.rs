@@ -1,0 +1,3 @@
+//! The commands that run once and print: one file a command.
+
+pub mod complete;

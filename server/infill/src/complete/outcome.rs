@@ -1,0 +1,130 @@
+//! What comes of a completion: something to show or why nothing, and what it took.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
+use std::time::Duration;
+
+use finish::Item;
+use serde::{Deserialize, Serialize};
+use text::Snapshot;
+use tokio::task::JoinError;
+
+/// Bytes of the largest document that is completed. Larger ones are data, not code that a person
+/// writes, and parsing them costs more than a completion is worth.
+pub const LARGEST_DOCUMENT: usize = 5 << 20;
+
+/// Bytes of the longest line that is completed. A longer one was written by a program, and every
+/// room after this one reads the cursor's line as a whole.
+pub const LONGEST_LINE: usize = 10_000;
+
+/// What came of it.
+pub struct Outcome {
+    /// What to show, or why nothing.
+    pub shown: Result<Shown, Why>,
+    /// What it took.
+    pub record: Record,
+}
+
+/// Something to show.
+#[derive(Debug)]
+pub struct Shown {
+    /// The text and where it goes.
+    pub item: Item,
+    /// The text that its range counts in: the newest one.
+    pub snapshot: Snapshot,
+}
+
+/// What it took to answer, per row of the path.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Record {
+    /// The mask token that stood for the blank, if it came to choosing one.
+    pub mask: Option<String>,
+    /// Milliseconds a row took, by the row's verb, and `total`. Rows that did not run are missing.
+    pub timings_ms: BTreeMap<String, f64>,
+    /// Tokens that the model read.
+    pub tokens_prefilled: usize,
+    /// Tokens that the model wrote.
+    pub tokens_decoded: usize,
+    /// `exact` or `adopted` if a stored answer served, `miss` if the model was asked, `none` if
+    /// it did not come to either.
+    pub cache: String,
+}
+
+/// Why there is nothing to show. None of these is an error to the user; `Failed` and `Broken` are
+/// errors to us.
+#[derive(Debug)]
+pub enum Why {
+    /// The model is not loaded, or never will be.
+    NotReady,
+    /// The document is larger than [`LARGEST_DOCUMENT`].
+    TooLarge,
+    /// The cursor's line is longer than [`LONGEST_LINE`].
+    LongLine,
+    /// No completion is sensible at this cursor.
+    Situation(prompt::Why),
+    /// The answer is nothing to show.
+    Answer(finish::Why),
+    /// The same question got no usable answer before.
+    Known,
+    /// The text has changed, and not by typing what the answer says.
+    Moved,
+    /// Something newer took the engine's turn.
+    Superseded,
+    /// The engine was told to stop.
+    Cancelled,
+    /// The model could not be run.
+    Failed(String),
+    /// A step of the path panicked or was shut down.
+    Broken(JoinError),
+}
+
+impl Record {
+    /// Notes how long a row took.
+    pub(super) fn took(&mut self, row: &str, time: Duration) {
+        // Microseconds are as fine as any of these means something.
+        let milliseconds = time.as_micros() as f64 / 1000.0;
+        self.timings_ms.insert(row.to_owned(), milliseconds);
+    }
+}
+
+impl Default for Record {
+    fn default() -> Record {
+        Record {
+            mask: None,
+            timings_ms: BTreeMap::new(),
+            tokens_prefilled: 0,
+            tokens_decoded: 0,
+            cache: "none".to_owned(),
+        }
+    }
+}
+
+impl From<JoinError> for Why {
+    fn from(error: JoinError) -> Why {
+        Why::Broken(error)
+    }
+}
+
+impl Display for Why {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Why::NotReady => write!(f, "the model is not ready"),
+            Why::TooLarge => {
+                write!(
+                    f,
+                    "the document is larger than {} MiB",
+                    LARGEST_DOCUMENT >> 20
+                )
+            }
+            Why::LongLine => write!(f, "the line is longer than {LONGEST_LINE} bytes"),
+            Why::Situation(why) => write!(f, "{why}"),
+            Why::Answer(why) => write!(f, "{why}"),
+            Why::Known => write!(f, "the model has no usable answer for this place"),
+            Why::Moved => write!(f, "the text has changed meanwhile"),
+            Why::Superseded => write!(f, "a newer request took over"),
+            Why::Cancelled => write!(f, "the request was cancelled"),
+            Why::Failed(why) => write!(f, "the model could not be run: {why}"),
+            Why::Broken(error) => write!(f, "a step of the completion broke: {error}"),
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! The path with the embedded model. What the model says is not judged here: where an answer
+//! matters, it is put into the store first.
+
+use grammars::Language;
+use text::{Edit, fixture};
+use tokio::time::{sleep, timeout};
+
+use super::*;
+
+/// Long enough for a few steps of the model in a debug build on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A document with a cursor, marked with `‸`, before a freshly loaded model.
+struct Scene {
+    rooms: Arc<Rooms>,
+    documents: Arc<Documents>,
+    url: Url,
+    offset: usize,
+}
+
+impl Scene {
+    fn new(marked: &str) -> Scene {
+        let (text, offset) = fixture::cursor(marked);
+        let documents = Arc::new(Documents::default());
+        let url = Url::parse("file:///scene.py").expect("it is a URL");
+        let python = Language::named("python").expect("Python is in the table");
+        documents.open(url.clone(), &text, 1, python);
+        let rooms = Arc::new(Rooms::open(None).expect("the embedded model is whole"));
+        Scene {
+            rooms,
+            documents,
+            url,
+            offset,
+        }
+    }
+
+    fn ask(&self) -> Ask {
+        let view = self.documents.view(&self.url).expect("it is open");
+        Ask {
+            url: self.url.clone(),
+            view,
+            offset: self.offset,
+            class: Class::Invoked,
+            hypothetical: false,
+        }
+    }
+
+    async fn complete(&self) -> Outcome {
+        complete(
+            Arc::clone(&self.rooms),
+            Arc::clone(&self.documents),
+            self.ask(),
+        )
+        .await
+    }
+
+    /// Stores an answer for the place where the cursor is now.
+    fn store(&self, answer: &str) {
+        let trip = Trip {
+            rooms: Arc::clone(&self.rooms),
+            documents: Arc::clone(&self.documents),
+            ask: Arc::new(self.ask()),
+            record: Arc::default(),
+        };
+        let situation = trip
+            .situate()
+            .expect("the cursor is at a place to complete");
+        trip.with_context(&situation, |context| {
+            self.rooms.store.insert(
+                context,
+                cache::Answer {
+                    text: answer.to_owned(),
+                },
+            );
+        });
+    }
+
+    /// Types at the cursor.
+    fn typed(&mut self, text: &str) {
+        let edit = Edit {
+            range: self.offset..self.offset,
+            text: text.to_owned(),
+        };
+        self.documents.change(&self.url, |document| {
+            document.edit(&edit);
+            document.set_version(document.version() + 1);
+        });
+        self.offset += text.len();
+    }
+}
+
+fn ghost(outcome: &Outcome) -> Option<&str> {
+    outcome
+        .shown
+        .as_ref()
+        .ok()
+        .map(|shown| shown.item.ghost.as_str())
+}
+
+const SCENE: &str = "def area(width, height):\n    return ‸\n\nprint(area(2, 3))\n";
+
+#[tokio::test]
+async fn a_question_asked_again_needs_no_model() {
+    let scene = Scene::new(SCENE);
+    let Outcome { record, shown } = scene.complete().await;
+    assert_eq!(
+        (record.cache.as_str(), record.mask.is_some()),
+        ("miss", true)
+    );
+    assert!(
+        record.tokens_prefilled > 20 && record.tokens_decoded > 0,
+        "{record:?}"
+    );
+    for row in [
+        "situate", "look_up", "build", "queue", "prefill", "decode", "settle", "total",
+    ] {
+        assert!(
+            record.timings_ms.contains_key(row),
+            "{row} is missing in {record:?}"
+        );
+    }
+    let again = scene.complete().await;
+    assert_eq!(again.record.cache, "exact");
+    assert_eq!(
+        (again.record.tokens_prefilled, again.record.tokens_decoded),
+        (0, 0)
+    );
+    assert_eq!(shown.is_ok(), again.shown.is_ok());
+}
+
+#[tokio::test]
+async fn a_stored_answer_is_shown_and_can_be_typed_along() {
+    let mut scene = Scene::new(SCENE);
+    scene.store("width * height");
+    let outcome = scene.complete().await;
+    assert_eq!(
+        ghost(&outcome),
+        Some("width * height"),
+        "{:?}",
+        outcome.shown
+    );
+    scene.typed("width ");
+    let outcome = scene.complete().await;
+    assert_eq!(ghost(&outcome), Some("* height"), "{:?}", outcome.shown);
+    assert_eq!(
+        (outcome.record.cache.as_str(), outcome.record.tokens_decoded),
+        ("adopted", 0)
+    );
+}
+
+#[tokio::test]
+async fn an_answer_meets_the_text_as_it_is_when_it_comes() {
+    let mut scene = Scene::new(SCENE);
+    scene.store("width * height");
+    let (rooms, documents) = (Arc::clone(&scene.rooms), Arc::clone(&scene.documents));
+    let early = scene.ask();
+    scene.typed("wid");
+    let outcome = complete(Arc::clone(&rooms), Arc::clone(&documents), early).await;
+    assert_eq!(ghost(&outcome), Some("th * height"), "{:?}", outcome.shown);
+
+    scene.store("th * height");
+    let early = scene.ask();
+    scene.typed("get");
+    let outcome = complete(rooms, documents, early).await;
+    assert!(
+        matches!(outcome.shown, Err(Why::Moved)),
+        "{:?}",
+        outcome.shown
+    );
+}
+
+#[tokio::test]
+async fn a_question_that_is_dropped_leaves_the_engine_idle() {
+    let scene = Scene::new(SCENE);
+    let (rooms, documents) = (Arc::clone(&scene.rooms), Arc::clone(&scene.documents));
+    let task = tokio::spawn(complete(rooms, documents, scene.ask()));
+    let until = async |idle| {
+        while scene.rooms.engine.idle() != idle {
+            sleep(Duration::from_micros(200)).await;
+        }
+    };
+    timeout(PATIENCE, until(false))
+        .await
+        .expect("the engine takes the job");
+    task.abort();
+    timeout(PATIENCE, until(true))
+        .await
+        .expect("the engine drops the job");
+    assert!(task.await.is_err_and(|error| error.is_cancelled()));
+    assert!(
+        scene.rooms.store.is_empty(),
+        "an answer that nobody wanted was stored"
+    );
+}
+
+#[tokio::test]
+async fn places_without_a_sensible_completion_run_nothing() {
+    let huge = format!("‸{}", "x = 1\n".repeat(LARGEST_DOCUMENT / 6 + 1));
+    let minified = format!("{}‸\n", "x=1;".repeat(LONGEST_LINE / 4 + 1));
+    for marked in ["pri‸nt(1)\n", &huge, &minified] {
+        let Outcome { shown, record } = Scene::new(marked).complete().await;
+        assert!(shown.is_err());
+        assert_eq!(
+            (record.cache.as_str(), record.tokens_prefilled),
+            ("none", 0)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_closed_document_gets_nothing() {
+    let scene = Scene::new(SCENE);
+    scene.store("width * height");
+    let ask = scene.ask();
+    scene.documents.close(&scene.url);
+    let outcome = complete(scene.rooms, scene.documents, ask).await;
+    assert!(matches!(outcome.shown, Err(Why::Moved)));
+}

@@ -1,0 +1,189 @@
+//! The commands and flags of `infill`, as clap derives them.
+//!
+//! Only shapes and their parsing; what a command does is in [`crate::command`], [`crate::lsp`],
+//! [`crate::shards`] and [`crate::bench`].
+
+use std::fmt::{self, Display, Formatter};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::shards::ShardsArgs;
+
+/// Code completion in your editor, by a model that runs on your own machine.
+#[derive(Debug, Parser)]
+#[command(name = "infill", version, about, propagate_version = true)]
+pub struct Flags {
+    /// How much to say on standard error
+    #[arg(
+        long,
+        value_enum,
+        env = "INFILL_LOG",
+        default_value = "warn",
+        global = true
+    )]
+    pub log: LogLevel,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What `infill` can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Complete a file at one place and print what would be shown there
+    Complete(CompleteArgs),
+    /// Serve an editor: the Language Server Protocol over standard input and output
+    Lsp(LspArgs),
+    /// Write training examples from a corpus of source files
+    Shards(ShardsArgs),
+    /// Measure this build on this machine
+    #[command(subcommand)]
+    Bench(Bench),
+}
+
+/// What can be measured.
+#[derive(Debug, Subcommand)]
+pub enum Bench {
+    /// Replay typing on real files through the language server
+    Latency(LatencyArgs),
+}
+
+/// Arguments of `infill complete`.
+#[derive(Debug, Args)]
+pub struct CompleteArgs {
+    /// The file to complete; it is read, never written
+    pub file: PathBuf,
+    /// Where the cursor stands: line and column, both from 1, the column in characters
+    #[arg(long, value_name = "LINE:COL")]
+    pub at: Place,
+    /// Print JSON: `text`, the `range` it replaces (lines and columns from 1, in characters), `mask`,
+    /// `timings_ms`, `tokens_prefilled`, `tokens_decoded`, `cache`, and `why` if there is no text
+    #[arg(long)]
+    pub json: bool,
+    /// A GGUF file to use instead of the model that is built in
+    #[arg(long, value_name = "PATH")]
+    pub model: Option<PathBuf>,
+}
+
+/// Arguments of `infill lsp`.
+#[derive(Debug, Args)]
+pub struct LspArgs {
+    /// A GGUF file to use instead of the model that is built in
+    #[arg(long, value_name = "PATH")]
+    pub model: Option<PathBuf>,
+    /// Accepted because many clients add it; standard input and output are always used
+    #[arg(long, hide = true)]
+    pub stdio: bool,
+}
+
+/// Arguments of `infill bench latency`.
+#[derive(Debug, Args)]
+pub struct LatencyArgs {
+    /// Source files to type into
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// How many keystrokes to type in all
+    #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..))]
+    pub keystrokes: u32,
+    /// Print the figures as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// A GGUF file to use instead of the model that is built in
+    #[arg(long, value_name = "PATH")]
+    pub model: Option<PathBuf>,
+}
+
+/// How much is written to the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    /// Nothing at all
+    Off,
+    /// What failed
+    Error,
+    /// What failed or looks wrong
+    Warn,
+    /// Also what was loaded, and when
+    Info,
+    /// Also why each request got what it got
+    Debug,
+    /// Everything, protocol messages included
+    Trace,
+}
+
+/// A place in a file as a person writes it: line and column from 1, the column in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The line, from 1.
+    pub line: u32,
+    /// The character on the line before which the cursor stands, from 1.
+    pub column: u32,
+}
+
+impl Display for Place {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.line, self.column)
+    }
+}
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Place, String> {
+        let number = |part: &str, name: &str| match part.parse::<u32>() {
+            Ok(0) => Err(format!("{name}s are counted from 1")),
+            Ok(number) => Ok(number),
+            Err(_) => Err(format!(
+                "`{part}` is not a {name} number; write LINE:COL, such as 12:5"
+            )),
+        };
+        let (line, column) = text
+            .split_once(':')
+            .ok_or_else(|| "expected LINE:COL, such as 12:5".to_owned())?;
+        Ok(Place {
+            line: number(line, "line")?,
+            column: number(column, "column")?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Flags::command().debug_assert();
+    }
+
+    #[test]
+    fn places_are_two_numbers_from_one() {
+        assert_eq!(
+            "12:5".parse(),
+            Ok(Place {
+                line: 12,
+                column: 5
+            })
+        );
+        for wrong in [
+            "",
+            "12",
+            "12:",
+            ":5",
+            "0:1",
+            "1:0",
+            "a:b",
+            "1:2:3",
+            "-1:2",
+            "1:99999999999",
+        ] {
+            assert!(
+                wrong.parse::<Place>().is_err(),
+                "{wrong:?} was taken for a place"
+            );
+        }
+    }
+}

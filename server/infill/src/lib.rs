@@ -1,0 +1,36 @@
+//! The language server and command line.
+//!
+//! The only room that knows tower-lsp, JSON, tokio and the disk. It takes text from an editor or a
+//! file, leads it through the other rooms ([`complete`]) and gives the answer back in the shape
+//! that was asked for. What a cursor means, what the model reads, how it computes and what may be
+//! shown is decided in the rooms; `server/ARCHITECTURE.md` is their map.
+
+pub mod bench;
+pub mod command;
+pub mod complete;
+pub mod documents;
+pub mod embedded;
+pub mod flags;
+pub mod logging;
+pub mod lsp;
+pub mod rooms;
+pub mod shards;
+
+use std::process::ExitCode;
+
+use flags::{Bench, Command, Flags};
+
+/// Runs one command of the command line and says what the process should exit with.
+///
+/// # Errors
+/// Whatever keeps the command from doing its work, with what to do about it.
+pub fn run(flags: Flags) -> anyhow::Result<ExitCode> {
+    logging::start(flags.log);
+    match flags.command {
+        Command::Complete(arguments) => command::complete::run(&arguments)?,
+        Command::Lsp(arguments) => return lsp::run(&arguments),
+        Command::Shards(arguments) => shards::run(&arguments)?,
+        Command::Bench(Bench::Latency(arguments)) => bench::latency::run(&arguments)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

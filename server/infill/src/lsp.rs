@@ -1,0 +1,88 @@
+//! `infill lsp`: a language server over standard input and output.
+//!
+//! [`front`] sees every message first and in the order of arrival; [`server`] answers what
+//! tower-lsp routes; [`session`] is what both share. The types that tower-lsp's protocol version
+//! does not know are in [`proposed`], and every conversion between the protocol and the rooms is
+//! in [`convert`].
+
+pub mod capabilities;
+pub mod convert;
+pub mod front;
+pub mod pending;
+pub mod proposed;
+pub mod request;
+pub mod server;
+pub mod session;
+mod watchdog;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::io::{AsyncRead, AsyncWrite, stdin, stdout};
+use tower_lsp::{LspService, Server};
+
+use crate::flags::LspArgs;
+use crate::lsp::front::Front;
+use crate::lsp::server::Backend;
+use crate::lsp::session::Session;
+
+/// How many requests tower-lsp polls at once. Its default of 4 stops it from reading while four
+/// completions are under way. A pending completion costs no more than a waiting future here, since
+/// it runs as a task of its own, and a newer one for the same document ends it; so the limit is
+/// only ever reached by a thousand documents at a time.
+const CONCURRENT_REQUESTS: usize = 1024;
+
+/// Time for the last responses to be written after `exit`.
+const LAST_WORDS: Duration = Duration::from_millis(50);
+
+/// Serves one client until it says `exit`, closes the pipe or dies.
+///
+/// # Errors
+/// If the runtime cannot be started.
+pub fn run(arguments: &LspArgs) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("infill-runtime")
+        .enable_time()
+        .build()
+        .context("cannot start the server's threads")?;
+    let session = Arc::new(Session::new(arguments.model.clone()));
+    runtime.block_on(serve(Arc::clone(&session), stdin(), stdout()));
+    // Standard input may still be blocked in a read that nothing can interrupt.
+    runtime.shutdown_background();
+    let orderly = session.was_shut_down();
+    Ok(if orderly {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Serves one client over any pair of streams: standard ones, or a test's.
+pub async fn serve<I, O>(session: Arc<Session>, input: I, output: O)
+where
+    I: AsyncRead + Unpin + Send + 'static,
+    O: AsyncWrite + Send + 'static,
+{
+    let (service, socket) = LspService::build(|client| Backend::new(Arc::clone(&session), client))
+        .custom_method("infill/status", Backend::status)
+        .finish();
+    let front = Front::new(service, Arc::clone(&session));
+    let server = Server::new(input, output, socket).concurrency_level(CONCURRENT_REQUESTS);
+    // A task of its own, because tower-lsp panics when the client closes its end in mid-message.
+    let mut serving = tokio::spawn(server.serve(front));
+    tokio::select! {
+        ended = &mut serving => {
+            if ended.is_err() {
+                tracing::info!("the client closed the connection in mid-message");
+            }
+        }
+        () = session.ended() => {
+            // tower-lsp itself reads on after `exit`, so this waits only for what is being written.
+            let _ = tokio::time::timeout(LAST_WORDS, &mut serving).await;
+            serving.abort();
+        }
+    }
+}

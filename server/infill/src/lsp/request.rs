@@ -1,0 +1,4 @@
+//! One file a request that the server computes something for.
+
+pub mod inline_completion;
+pub mod status;

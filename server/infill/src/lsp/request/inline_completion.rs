@@ -1,0 +1,169 @@
+//! `textDocument/inlineCompletion`: what to show at a cursor.
+//!
+//! Two halves. [`Asked::new`] runs as the message arrives and only takes down what was asked about;
+//! [`answer`] runs as a task of its own and leads it through [`complete`].
+
+use std::sync::Arc;
+
+use engine::Class;
+use tower_lsp::lsp_types::Url;
+
+use crate::complete::{Ask, Why, complete};
+use crate::lsp::convert;
+use crate::lsp::proposed::{
+    InlineCompletionContext, InlineCompletionItem, InlineCompletionList, InlineCompletionParams,
+    SelectedCompletionInfo,
+};
+use crate::lsp::session::Session;
+
+/// A request as it arrived, with the text as it was then.
+pub struct Asked {
+    ask: Ask,
+    selected: Option<SelectedCompletionInfo>,
+}
+
+impl Asked {
+    /// Takes a request down. None if its document is not open.
+    pub fn new(session: &Session, params: InlineCompletionParams) -> Option<Asked> {
+        let url = params.place.text_document.uri;
+        let view = session.documents.view(&url)?;
+        let encoding = session.agreed().encoding;
+        let class = match params.context.trigger_kind {
+            InlineCompletionContext::INVOKED => Class::Invoked,
+            _ => Class::Keystroke,
+        };
+        let offset = convert::offset(&view.snapshot, params.place.position, encoding);
+        let ask = Ask {
+            url,
+            view,
+            offset,
+            class,
+            hypothetical: false,
+        };
+        Some(Asked {
+            ask,
+            selected: params.context.selected_completion_info,
+        })
+    }
+
+    /// The document that was asked about.
+    pub fn url(&self) -> &Url {
+        &self.ask.url
+    }
+
+    /// The text that was asked about.
+    #[cfg(test)]
+    pub fn text(&self) -> String {
+        self.ask.view.snapshot.text()
+    }
+}
+
+/// What to show, if anything. Having nothing to show is an answer like any other, never an error.
+pub async fn answer(session: Arc<Session>, asked: Asked) -> InlineCompletionList {
+    let url = asked.ask.url.clone();
+    match items(&session, asked).await {
+        Ok(list) => list,
+        Err(why) => {
+            tracing::debug!("no completion in {url}: {why}");
+            InlineCompletionList::default()
+        }
+    }
+}
+
+async fn items(session: &Session, asked: Asked) -> Result<InlineCompletionList, Why> {
+    let Asked { mut ask, selected } = asked;
+    let agreed = session.agreed();
+    let rooms = session.rooms().await?;
+    if let Some(info) = &selected {
+        // The selected entry counts as typed: the text is completed as it would be with it.
+        let edit = convert::selected(&ask.view.snapshot, info, agreed.encoding);
+        ask.offset = edit.range.start + edit.text.len();
+        ask.hypothetical = true;
+        ask.view.snapshot = ask.view.snapshot.edited(&edit);
+    }
+    let outcome = complete(rooms, Arc::clone(&session.documents), ask).await;
+    let item = match (&outcome.shown, &selected) {
+        (Ok(shown), Some(info)) => convert::item_after(info, shown),
+        (Ok(shown), None) => Some(convert::item(shown, agreed.encoding)),
+        (Err(why), _) => {
+            tracing::debug!("nothing to show: {why}");
+            None
+        }
+    };
+    let items: Vec<InlineCompletionItem> = item.into_iter().collect();
+    Ok(InlineCompletionList {
+        items,
+        infill: agreed.timings.then_some(outcome.record),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use grammars::Language;
+    use prompt::template::infill_v1;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const TEXT: &str = "import os\nos.pa\n";
+
+    /// What the client gets that asks behind `os.pa`, if the model has said `answer` behind `left`.
+    /// No model runs: the answer is in the store, and is being typed along.
+    async fn inserted(left: &str, answer: &str, context: Value) -> Value {
+        let session = Arc::new(Session::new(None));
+        session.load();
+        let rooms = session.rooms().await.expect("the embedded model is whole");
+        let url = Url::parse("file:///a.py").expect("it is a URL");
+        let python = Language::named("python").expect("Python is in the table");
+        session.documents.open(url.clone(), TEXT, 1, python);
+        let stored = cache::Context {
+            model: &rooms.model.id,
+            template: infill_v1::VERSION,
+            language: python.name(),
+            path: url.as_str(),
+            kind: 0,
+            left,
+            right: "\n",
+        };
+        rooms.store.insert(
+            &stored,
+            cache::Answer {
+                text: answer.to_owned(),
+            },
+        );
+        let params = json!({
+            "textDocument": { "uri": url },
+            "position": { "line": 1, "character": 5 },
+            "context": context,
+        });
+        let params = serde_json::from_value(params).expect("the parameters are right");
+        let asked = Asked::new(&session, params).expect("the document is open");
+        let list = super::answer(session, asked).await;
+        assert!(list.infill.is_none(), "nobody asked for timings");
+        serde_json::to_value(&list.items).expect("items have a JSON form")
+    }
+
+    fn range(start: u32, end: u32) -> Value {
+        json!({ "start": { "line": 1, "character": start }, "end": { "line": 1, "character": end } })
+    }
+
+    #[tokio::test]
+    async fn an_item_repeats_what_the_line_has_before_the_cursor() {
+        let items = inserted("import os\nos.p", "ath.sep", json!({ "triggerKind": 2 })).await;
+        assert_eq!(
+            items,
+            json!([{ "insertText": "os.path.sep", "range": range(0, 5) }])
+        );
+    }
+
+    #[tokio::test]
+    async fn a_selected_entry_counts_as_typed() {
+        let selected = json!({ "range": range(3, 5), "text": "path" });
+        let context = json!({ "triggerKind": 2, "selectedCompletionInfo": selected });
+        let items = inserted("import os\nos.pat", "h.sep", context).await;
+        assert_eq!(
+            items,
+            json!([{ "insertText": "path.sep", "range": range(3, 5) }])
+        );
+    }
+}

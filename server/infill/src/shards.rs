@@ -1,0 +1,477 @@
+//! `infill shards`: a corpus of source files to the training examples that `pretrain/train.py` reads.
+//!
+//! Walks `CORPUS/SPLIT/PACKAGE/…`, draws examples from every file (`prompt::example`) and writes
+//! them as ids, so that whoever trains never lays out a prompt. The same corpus, options and seed
+//! give the same bytes. What is in the corpus is not judged here beyond what cannot be used at all.
+//!
+//! A shard is a run of records, all numbers u16, little-endian: `n` tokens in all, `a` of them in
+//! Part A, then `ids[n]`, `row0[n]`, `row1[n]`, `targets[n - a]`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+use fastrand::Rng;
+use grammars::Language;
+use prompt::example::{Example, Mix, Source};
+use prompt::template::infill_v1;
+use serde::Serialize;
+use text::Snapshot;
+use vocab::Vocab;
+use walkdir::WalkDir;
+
+/// Files larger than this, in bytes, are taken for generated or data.
+const FILE_MAX: u64 = 512 * 1024;
+/// A text with a line longer than this, in bytes, is taken for minified.
+const LINE_MAX: usize = 2_000;
+/// Languages get tokens in proportion to their bytes to this power, so that the large ones do not
+/// crowd out the small ones.
+const BALANCE: f64 = 0.7;
+/// Files that are read together before their examples go on, by all threads.
+const BATCH: usize = 64;
+/// A file that is read at all gives about this many examples or more: reading one costs as much as
+/// drawing several.
+const FILE_EXAMPLES: f64 = 4.0;
+/// Draws in a row that may find no place in a text before the text is left.
+const MISSES: usize = 8;
+
+/// The options of `infill shards`.
+#[derive(Args, Debug, Clone)]
+pub struct ShardsArgs {
+    /// Folder of the corpus, with a folder for each split and in it one for each package.
+    pub corpus: PathBuf,
+    /// Folder to write the shards and `manifest.json` to.
+    #[arg(long)]
+    pub out: PathBuf,
+    /// The `tokenizer.json` to encode with.
+    #[arg(long)]
+    pub tokenizer: PathBuf,
+    /// A split and how many tokens of examples to draw from it, as `train:25000000`. May be
+    /// repeated.
+    #[arg(long = "split", value_name = "NAME:TOKENS", required = true, value_parser = parse_split)]
+    pub splits: Vec<Split>,
+    /// Most tokens of an example, Part A and Part B together.
+    #[arg(long, default_value_t = 512)]
+    pub max_len: usize,
+    /// Tokens of one shard file; examples are shuffled within it.
+    #[arg(long, default_value_t = 16_000_000)]
+    pub shard_tokens: usize,
+    /// Seed of everything random.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Threads to work with.
+    #[arg(long, default_value_t = 2)]
+    pub threads: usize,
+}
+
+/// A split of the corpus and the tokens to draw from it.
+#[derive(Debug, Clone)]
+pub struct Split {
+    /// The split's folder in the corpus, and the start of its shards' names.
+    pub name: String,
+    /// Tokens of examples to draw, Part A included.
+    pub tokens: usize,
+}
+
+fn parse_split(value: &str) -> Result<Split> {
+    let Some((name, tokens)) = value.split_once(':') else {
+        bail!("expected NAME:TOKENS, as in train:25000000");
+    };
+    let tokens = tokens
+        .replace('_', "")
+        .parse()
+        .context("TOKENS is not a number")?;
+    Ok(Split {
+        name: name.to_owned(),
+        tokens,
+    })
+}
+
+/// Makes the shards of every split and the manifest.
+///
+/// # Errors
+/// If the tokenizer or the corpus cannot be read, if a split has no source file, or if the output
+/// cannot be written.
+pub fn run(args: &ShardsArgs) -> Result<()> {
+    let json = fs::read(&args.tokenizer)
+        .with_context(|| format!("cannot read the tokenizer {}", args.tokenizer.display()))?;
+    let vocab = Vocab::from_json(&json).with_context(|| args.tokenizer.display().to_string())?;
+    ensure!(
+        vocab.len() <= 1 << 16,
+        "ids of {} tokens do not fit 16 bits",
+        vocab.len()
+    );
+    ensure!(
+        (64..=1 << 15).contains(&args.max_len),
+        "--max-len {} is not between 64 and 32768",
+        args.max_len
+    );
+    fs::create_dir_all(&args.out)
+        .with_context(|| format!("cannot make the folder {}", args.out.display()))?;
+    let mut splits = BTreeMap::new();
+    for split in &args.splits {
+        splits.insert(split.name.clone(), write_split(args, split, &vocab)?);
+    }
+    let manifest = Manifest {
+        template: infill_v1::VERSION,
+        vocab: vocab.len(),
+        max_len: args.max_len,
+        seed: args.seed,
+        splits,
+    };
+    let path = args.out.join("manifest.json");
+    let json = serde_json::to_string_pretty(&manifest).context("cannot write the manifest")?;
+    fs::write(&path, json + "\n").with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// What `manifest.json` says.
+#[derive(Serialize)]
+struct Manifest {
+    template: &'static str,
+    vocab: usize,
+    max_len: usize,
+    seed: u64,
+    splits: BTreeMap<String, Figures>,
+}
+
+/// What came of one split.
+#[derive(Serialize, Default)]
+struct Figures {
+    files: usize,
+    examples: usize,
+    tokens: usize,
+    loss_tokens: usize,
+    /// Masks in Part A by kind: an example may have several.
+    masks: BTreeMap<&'static str, usize>,
+    /// Tokens by language.
+    languages: BTreeMap<&'static str, usize>,
+}
+
+impl Figures {
+    fn count(&mut self, language: Language, example: &Example, vocab: &Vocab) {
+        self.examples += 1;
+        self.tokens += example.ids.len();
+        self.loss_tokens += example.targets.len();
+        *self.languages.entry(language.name()).or_default() += example.ids.len();
+        let special = vocab.special();
+        let kinds = [
+            ("[MASK]", special.mask),
+            ("[sMASK]", special.smask),
+            ("[gMASK]", special.gmask),
+        ];
+        let part_a = &example.ids[..example.part_a];
+        for (name, mask) in kinds {
+            let count = part_a.iter().filter(|&&id| id == mask).count();
+            *self.masks.entry(name).or_default() += count;
+        }
+    }
+}
+
+/// A source file and how many tokens of examples to draw from it, about.
+struct SourceFile {
+    path: PathBuf,
+    language: Language,
+    bytes: u64,
+    quota: f64,
+}
+
+/// Draws and writes the examples of one split.
+fn write_split(args: &ShardsArgs, split: &Split, vocab: &Vocab) -> Result<Figures> {
+    let mut files = source_files(&args.corpus.join(&split.name))?;
+    share_out(&mut files, split.tokens as f64);
+    let mut rng = Rng::with_seed(args.seed);
+    rng.shuffle(&mut files);
+    let mut figures = Figures::default();
+    let mut shard = Shard {
+        split: &split.name,
+        out: &args.out,
+        number: 0,
+        records: Vec::new(),
+        tokens: 0,
+    };
+    for batch in files.chunks(BATCH) {
+        let seed = rng.u64(..);
+        for (file, examples) in batch.iter().zip(draw_all(batch, args, vocab, seed)?) {
+            figures.files += usize::from(!examples.is_empty());
+            for example in &examples {
+                figures.count(file.language, example, vocab);
+                shard.push(example);
+            }
+        }
+        if shard.tokens >= args.shard_tokens {
+            shard.write(&mut rng)?;
+        }
+        tracing::debug!(
+            split = split.name,
+            tokens = figures.tokens,
+            "drawing examples"
+        );
+    }
+    shard.write(&mut rng)?;
+    Ok(figures)
+}
+
+/// The files below a split's folder that are in a known language, by path.
+fn source_files(folder: &Path) -> Result<Vec<SourceFile>> {
+    let mut files = Vec::new();
+    for entry in WalkDir::new(folder).sort_by_file_name() {
+        let entry = entry.with_context(|| format!("cannot walk {}", folder.display()))?;
+        let Some(language) = Language::of_path(entry.path()) else {
+            continue;
+        };
+        let bytes = entry.metadata().map_or(0, |metadata| metadata.len());
+        if entry.file_type().is_file() && (1..=FILE_MAX).contains(&bytes) {
+            files.push(SourceFile {
+                path: entry.into_path(),
+                language,
+                bytes,
+                quota: 0.0,
+            });
+        }
+    }
+    ensure!(!files.is_empty(), "no source files in {}", folder.display());
+    Ok(files)
+}
+
+/// Shares the tokens out among the languages, and in each among its files by their size.
+fn share_out(files: &mut [SourceFile], tokens: f64) {
+    let mut bytes: BTreeMap<&str, f64> = BTreeMap::new();
+    for file in files.iter() {
+        *bytes.entry(file.language.name()).or_default() += file.bytes as f64;
+    }
+    let sum: f64 = bytes.values().map(|bytes| bytes.powf(BALANCE)).sum();
+    for file in files {
+        let of_language = bytes[file.language.name()];
+        let share = of_language.powf(BALANCE) / sum;
+        file.quota = tokens * share * file.bytes as f64 / of_language;
+    }
+}
+
+/// The examples of each file, in the order of the files, whatever thread draws them.
+fn draw_all(
+    files: &[SourceFile],
+    args: &ShardsArgs,
+    vocab: &Vocab,
+    seed: u64,
+) -> Result<Vec<Vec<Example>>> {
+    let threads = args.threads.max(1);
+    let work = |first: usize| {
+        (first..files.len())
+            .step_by(threads)
+            .map(|index| {
+                (
+                    index,
+                    draw(&files[index], args, vocab, seed.wrapping_add(index as u64)),
+                )
+            })
+            .collect::<Vec<_>>()
+    };
+    let mut drawn = thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads)
+            .map(|first| scope.spawn(move || work(first)))
+            .collect();
+        let parts: Result<Vec<_>, _> = workers
+            .into_iter()
+            .map(thread::ScopedJoinHandle::join)
+            .collect();
+        parts
+    })
+    .map_err(|_| anyhow::anyhow!("a thread that draws examples has panicked"))?
+    .concat();
+    drawn.sort_by_key(|&(index, _)| index);
+    Ok(drawn.into_iter().map(|(_, examples)| examples).collect())
+}
+
+/// The examples of one file; none if it is not a text to learn from.
+fn draw(file: &SourceFile, args: &ShardsArgs, vocab: &Vocab, seed: u64) -> Vec<Example> {
+    let mut rng = Rng::with_seed(seed);
+    // Rounding at random keeps the share of small files, most of which are owed less than they
+    // would give.
+    let least = FILE_EXAMPLES * args.max_len as f64;
+    let quota = (file.quota / least + rng.f64()).floor() * least;
+    if quota <= 0.0 {
+        return Vec::new();
+    }
+    let Some(text) = fs::read(&file.path)
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+    else {
+        return Vec::new();
+    };
+    if text.lines().any(|line| line.len() > LINE_MAX) {
+        return Vec::new();
+    }
+    let snapshot = Snapshot::new(&text, file.language);
+    let syntax = snapshot.syntax(&mut || false);
+    let source = Source::new(&snapshot, syntax.as_ref(), vocab);
+    let mix = Mix::default();
+    let mut examples = Vec::new();
+    let mut tokens = 0;
+    let mut misses = 0;
+    // Half an example under the quota on average, as often as half of one over it.
+    while tokens as f64 + args.max_len as f64 / 2.0 < quota && misses < MISSES {
+        match source.draw(&mix, args.max_len, &mut rng) {
+            Some(example) => {
+                misses = 0;
+                tokens += example.ids.len();
+                examples.push(example);
+            }
+            None => misses += 1,
+        }
+    }
+    examples
+}
+
+/// The shard file that is being filled.
+struct Shard<'a> {
+    split: &'a str,
+    out: &'a Path,
+    number: usize,
+    records: Vec<Vec<u8>>,
+    tokens: usize,
+}
+
+impl Shard<'_> {
+    fn push(&mut self, example: &Example) {
+        let Example {
+            ids,
+            positions: [row_0, row_1],
+            part_a,
+            targets,
+        } = example;
+        let lengths = [ids.len() as u32, *part_a as u32];
+        let numbers = [&lengths[..], ids, row_0, row_1, targets].concat();
+        // Ids and lengths fit 16 bits: `run` has checked the vocabulary and the longest example.
+        let record = numbers
+            .iter()
+            .flat_map(|&number| (number as u16).to_le_bytes())
+            .collect();
+        self.records.push(record);
+        self.tokens += ids.len();
+    }
+
+    /// Writes what there is as the next file, shuffled, and starts anew.
+    fn write(&mut self, rng: &mut Rng) -> Result<()> {
+        if self.records.is_empty() {
+            return Ok(());
+        }
+        rng.shuffle(&mut self.records);
+        let path = self
+            .out
+            .join(format!("{}-{:03}.bin", self.split, self.number));
+        fs::write(&path, self.records.concat())
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        self.records.clear();
+        self.tokens = 0;
+        self.number += 1;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOURCE: &str = "def area(width, height):\n    if width < 0:\n        raise ValueError(\"negative\")\n    return width * height\n\n\n";
+
+    /// A corpus of a few files in a fresh folder of the system's own.
+    fn corpus(name: &str) -> PathBuf {
+        let folder =
+            std::env::temp_dir().join(format!("infill-shards-{name}-{}", std::process::id()));
+        let package = folder.join("corpus/train/package");
+        fs::create_dir_all(&package).unwrap();
+        for index in 0..5 {
+            fs::write(package.join(format!("{index}.py")), SOURCE.repeat(40)).unwrap();
+        }
+        fs::write(package.join("README"), "no source file").unwrap();
+        fs::write(package.join("broken.py"), b"x = '\xff\xfe'\n").unwrap();
+        fs::write(
+            folder.join("tokenizer.json"),
+            vocab::fixture::tokenizer_json(),
+        )
+        .unwrap();
+        folder
+    }
+
+    fn args(folder: &Path, out: &str, threads: usize) -> ShardsArgs {
+        ShardsArgs {
+            corpus: folder.join("corpus"),
+            out: folder.join(out),
+            tokenizer: folder.join("tokenizer.json"),
+            splits: vec![parse_split("train:20_000").unwrap()],
+            max_len: 128,
+            shard_tokens: 8_000,
+            seed: 3,
+            threads,
+        }
+    }
+
+    /// The numbers of the records of a shard, each a slice of `n, a, ids, row0, row1, targets`.
+    fn records(bytes: &[u8]) -> Vec<Vec<u16>> {
+        let numbers: Vec<u16> = bytes
+            .chunks(2)
+            .map(|pair| u16::from_le_bytes([pair[0], pair[1]]))
+            .collect();
+        let mut rest = &numbers[..];
+        let mut records = Vec::new();
+        while let [n, a, ..] = *rest {
+            let len = 2 + 4 * usize::from(n) - usize::from(a);
+            records.push(rest[..len].to_vec());
+            rest = &rest[len..];
+        }
+        assert!(rest.is_empty());
+        records
+    }
+
+    #[test]
+    fn shards_hold_what_the_manifest_says_whatever_the_threads() {
+        let folder = corpus("same");
+        for (out, threads) in [("one", 1), ("three", 3)] {
+            run(&args(&folder, out, threads)).unwrap();
+        }
+        let read = |out: &str, name: &str| fs::read(folder.join(out).join(name)).unwrap();
+        let manifest: serde_json::Value =
+            serde_json::from_slice(&read("one", "manifest.json")).unwrap();
+        assert_eq!(read("one", "manifest.json"), read("three", "manifest.json"));
+        assert_eq!(read("one", "train-000.bin"), read("three", "train-000.bin"));
+
+        let records = records(&read("one", "train-000.bin"));
+        let tokens: usize = records.iter().map(|record| usize::from(record[0])).sum();
+        let loss: usize = records
+            .iter()
+            .map(|record| usize::from(record[0] - record[1]))
+            .sum();
+        let train = &manifest["splits"]["train"];
+        assert_eq!(manifest["template"], "infill_v1");
+        assert_eq!(train["files"], 5);
+        assert_eq!(train["examples"], records.len());
+        assert_eq!(train["tokens"], tokens);
+        assert_eq!(train["loss_tokens"], loss);
+        assert!((15_000..25_000).contains(&tokens), "{tokens}");
+        assert!(
+            records
+                .iter()
+                .all(|record| record[1] < record[0] && record[0] <= 128)
+        );
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let folder = corpus("mistakes");
+        let error = |change: fn(&mut ShardsArgs)| {
+            let mut args = args(&folder, "out", 1);
+            change(&mut args);
+            format!("{:#}", run(&args).unwrap_err())
+        };
+        assert!(error(|args| args.tokenizer.push("none")).starts_with("cannot read the tokenizer"));
+        assert!(error(|args| args.max_len = 8).starts_with("--max-len 8 is not between"));
+        assert!(error(|args| args.corpus.push("train")).contains("cannot walk"));
+        assert!(parse_split("train").is_err());
+        assert!(parse_split("train:many").is_err());
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}
