@@ -1,0 +1,57 @@
+"""Muon: momentum whose update is made orthogonal, for the matrices inside the blocks.
+
+Takes parameters with gradients and changes them. From Keller Jordan's description ("Muon: An
+optimizer for hidden layers in neural networks", 2024): the momentum of a matrix is replaced by
+the nearest orthogonal one, found by a few Newton-Schulz steps, so that rare directions learn as
+fast as common ones. Embeddings, norms and biases stay with AdamW.
+"""
+
+import torch
+from torch import Tensor
+
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # steep at zero: five steps bring singular values near 1
+
+
+def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
+    """About the U·Vᵀ of each matrix's U·S·Vᵀ; (N, rows, columns) with rows <= columns."""
+    a, b, c = COEFFICIENTS
+    x = matrices / (matrices.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    for _ in range(steps):
+        square = x @ x.mT
+        x = a * x + (b * square + c * square @ square) @ x
+    return x
+
+
+class Muon(torch.optim.Optimizer):
+    """Nesterov momentum, made orthogonal; decoupled weight decay.
+
+    `thirds` in a group says that its matrices hold three square ones on top of one another
+    (Q, K and V), each made orthogonal by itself.
+    """
+
+    def __init__(self, groups: list[dict], lr: float, momentum: float = 0.95, weight_decay: float = 0.0):
+        super().__init__(
+            groups, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "thirds": False}
+        )
+
+    @torch.no_grad()
+    def step(self) -> None:
+        for group in self.param_groups:
+            updates = []
+            for parameter in group["params"]:
+                state = self.state[parameter]
+                if not state:
+                    state["momentum"] = torch.zeros_like(parameter)
+                state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
+                updates.append(parameter.grad.lerp(state["momentum"], group["momentum"]))
+            # All matrices of a group have one shape: one batched product serves them all.
+            stack = torch.stack(updates)
+            N, rows, columns = stack.shape
+            stack = stack.reshape(-1, columns, columns) if group["thirds"] else stack
+            tall = stack.shape[1] > stack.shape[2]
+            stack = orthogonal(stack.mT).mT if tall else orthogonal(stack)
+            # Tall matrices write to more outputs than they read inputs: keep the change per output alike.
+            scale = max(1.0, stack.shape[1] / stack.shape[2]) ** 0.5
+            for parameter, update in zip(group["params"], stack.reshape(N, rows, columns), strict=True):
+                parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                parameter.add_(update, alpha=-group["lr"] * scale)

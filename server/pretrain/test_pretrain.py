@@ -1,0 +1,213 @@
+"""Checks of the recipe on tiny models: `python -m unittest` in this folder, half a minute on a CPU."""
+
+import csv
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import torch
+
+import export
+import filters
+import tokenizer
+from model import GLM, Shape, prefix_mask
+from shards import Shards
+
+HERE = Path(__file__).parent
+TINY = Shape(vocab=64, context=32, layers=2, width=32, heads=2, ffn=64)
+MASK, SOP, EOP = 0, 3, 4
+
+# The worked example of GLM's paper: x1 … x6 are 11 … 16, {x3} and {x5, x6} are blanked and the
+# second is answered first.
+PART_A = 5
+IDS = [11, 12, MASK, 14, MASK, SOP, 15, 16, SOP, 13]
+ROW_0 = [0, 1, 2, 3, 4, 4, 4, 4, 2, 2]
+ROW_1 = [0, 0, 0, 0, 0, 1, 2, 3, 1, 2]
+TARGETS = [15, 16, EOP, 13, EOP]
+
+
+def write_shards(folder: Path, records: int) -> None:
+    """Shards of random records of many lengths, for both splits."""
+    random = np.random.default_rng(3)
+    for split in ("train", "valid"):
+        values: list[int] = []
+        for _ in range(records):
+            a, b = int(random.integers(4, 16)), int(random.integers(2, 16))
+            ids = random.integers(5, TINY.vocab, a + b)
+            ids[random.integers(0, a)] = random.integers(0, 3)
+            values += [
+                a + b,
+                a,
+                *ids,
+                *range(a),
+                *[1] * b,
+                *[0] * a,
+                *range(1, b + 1),
+                *random.integers(5, TINY.vocab, b),
+            ]
+        np.array(values, "<u2").tofile(folder / f"{split}-000.bin")
+
+
+class Model(unittest.TestCase):
+    def test_part_a_is_seen_whole_and_part_b_in_order(self):
+        mask = prefix_mask(torch.tensor([2]), 4)[0, 0].int().tolist()
+        self.assertEqual(mask, [[1, 1, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1]])
+
+    def test_an_answer_does_not_depend_on_what_follows_it(self):
+        torch.manual_seed(0)
+        model = GLM(TINY).eval()
+        rows = torch.arange(PART_A, len(IDS))
+
+        def logits(ids: list[int]) -> torch.Tensor:
+            return model(torch.tensor([ids]), torch.tensor([[ROW_0, ROW_1]]), torch.tensor([PART_A]), rows)
+
+        whole, other_end = logits(IDS), logits(IDS[:-1] + [20])
+        torch.testing.assert_close(whole[:-1], other_end[:-1])
+        self.assertFalse(torch.allclose(whole[-1], other_end[-1]))
+        other_part_a = logits([20] + IDS[1:])
+        self.assertFalse(torch.allclose(whole[0], other_part_a[0]))
+
+
+class Reading(unittest.TestCase):
+    def test_a_record_comes_back_as_written(self):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            record = [len(IDS), PART_A, *IDS, *ROW_0, *ROW_1, *TARGETS]
+            np.array(record * 2, "<u2").tofile(folder / "train-000.bin")
+            batch = Shards(folder, "train").batch([0, 1])
+        T = batch.ids.shape[1]
+        self.assertEqual(batch.ids[1, : len(IDS)].tolist(), IDS)
+        self.assertEqual(batch.positions[0, :, : len(IDS)].tolist(), [ROW_0, ROW_1])
+        self.assertEqual(batch.rows.tolist(), [5, 6, 7, 8, 9] + [T + row for row in (5, 6, 7, 8, 9)])
+        self.assertEqual(batch.targets.tolist(), TARGETS * 2)
+
+    def test_the_order_does_not_depend_on_where_a_run_starts(self):
+        with tempfile.TemporaryDirectory() as name:
+            write_shards(Path(name), 300)
+            shards = Shards(Path(name), "train")
+            batches = [batch.ids for batch, _ in zip(shards.batches(128, seed=1), range(40), strict=False)]
+            later = [
+                batch.ids for batch, _ in zip(shards.batches(128, seed=1, start=25), range(15), strict=False)
+            ]
+        for one, other in zip(batches[25:], later, strict=True):
+            self.assertTrue(torch.equal(one, other))
+
+
+class Training(unittest.TestCase):
+    def train(self, shards: Path, run: Path, steps: int, stop: int | None = None) -> list[list[str]]:
+        """Runs train.py and gives what train.csv says; with `stop`, only so many steps are made."""
+        shape = [f"--{name}={value}" for name, value in vars(TINY).items()]
+        command = [
+            sys.executable,
+            "train.py",
+            "--shards",
+            shards,
+            "--out",
+            run,
+            "--steps",
+            str(steps),
+            "--batch-tokens",
+            "256",
+            "--device",
+            "cpu",
+        ]
+        if stop:
+            command += ["--stop-at", str(stop)]
+        subprocess.run([*map(str, command), *shape], cwd=HERE, check=True, capture_output=True)
+        with (run / "train.csv").open() as file:
+            return [[row["step"], row["tokens"], row["loss"], row["lr"]] for row in csv.DictReader(file)]
+
+    def test_a_run_that_was_cut_off_goes_on_as_if_it_had_not_been(self):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            write_shards(folder, 400)
+            whole = self.train(folder, folder / "whole", 80)
+            self.train(folder, folder / "cut", 80, stop=40)
+            cut = self.train(folder, folder / "cut", 80)
+        self.assertEqual(len(whole), 4)
+        self.assertEqual(whole, cut)
+        self.assertLess(float(whole[-1][2]), float(whole[0][2]))
+
+
+class Export(unittest.TestCase):
+    def test_the_file_holds_the_model(self):
+        from gguf import GGUFReader, dequantize
+
+        torch.manual_seed(0)
+        model = GLM(TINY)
+        with tempfile.TemporaryDirectory() as name:
+            path = Path(name) / "model.gguf"
+            export.write(model, '{"a": 1}', "tiny", {"steps": 3}, path)
+            reader = GGUFReader(path)
+            tensors = {
+                tensor.name: dequantize(tensor.data, tensor.tensor_type).copy() for tensor in reader.tensors
+            }
+            self.assertEqual(reader.fields["general.architecture"].contents(), "glm")
+            self.assertEqual(reader.fields["tokenizer.huggingface.json"].contents(), '{"a": 1}')
+            self.assertEqual(reader.fields["glm.context_length"].contents(), TINY.context)
+        self.assertEqual(set(tensors), set(model.state_dict()))
+        for tensor, values in model.state_dict().items():
+            # Q8_0 keeps each value within half of a 127th of the largest beside it.
+            bound = values.abs().max().item() / 250
+            np.testing.assert_allclose(tensors[tensor], values.numpy(), rtol=0, atol=bound)
+
+
+class Tokens(unittest.TestCase):
+    def test_no_token_crosses_a_line_start(self):
+        trained = tokenizer.train(iter(["def f(x):\n    return x + 1\n\n\nclass A:\n\tpass\n"] * 50))
+        text = "def g(y):\r\n    return y\n\n  # é 🙂\n"
+        whole = trained.encode(text)
+        by_line = [token for line in text.splitlines(keepends=True) for token in trained.encode(line).ids]
+        self.assertEqual(whole.ids, by_line)
+        self.assertEqual(trained.decode(whole.ids), text)
+        self.assertEqual([trained.token_to_id(token) for token in tokenizer.SPECIAL], list(range(7)))
+
+
+class Filters(unittest.TestCase):
+    def test_what_stays_and_what_goes(self):
+        code = "".join(f"def function_{i}(argument):\n    return argument + {i}\n\n" for i in range(20))
+        self.assertEqual(filters.clean(code.encode()), (code, None))
+        for text, reason in [
+            ("# Generated by a tool. DO NOT EDIT.\n" + code, "generated"),
+            ("x = [" + "0x1f, " * 200 + "]\n" + code, "long lines"),
+            ("x = [\n" + "0x1f, 0x2e, 0x3d,\n" * 200 + "]\n", "data"),
+            ("x = 1\n", "size"),
+        ]:
+            self.assertEqual(filters.clean(text.encode()), (None, reason))
+        self.assertEqual(filters.clean(b"\xff" * 400), (None, "not UTF-8"))
+        for path, reason in [
+            ("src/main.py", None),
+            ("src/main.rs", "other language"),
+            ("tests/main.py", "test"),
+            ("a/test_main.py", "test"),
+            ("vendor/a/main.py", "vendored"),
+            ("schema_pb2.py", "generated"),
+        ]:
+            self.assertEqual(filters.refuse_path(PurePosixPath(path), "python"), reason, path)
+
+    def test_the_licence_on_top_goes_and_nothing_else(self):
+        body = "import os\n\n# a note\nprint(os)\n"
+        self.assertEqual(
+            filters.strip_licence(
+                "#!/bin/python\n# Copyright (c) A. Author\n# All rights reserved.\n\n" + body
+            ),
+            "#!/bin/python\n" + body,
+        )
+        self.assertEqual(filters.strip_licence("/*\n * Licensed under MIT\n */\n\nint x;\n"), "int x;\n")
+        self.assertEqual(filters.strip_licence("# a comment\n" + body), "# a comment\n" + body)
+        self.assertEqual(
+            filters.strip_licence("#include <a.h>\nint licence;\n"), "#include <a.h>\nint licence;\n"
+        )
+
+    def test_a_copied_problem_is_found(self):
+        problem = "def add(a, b):\n  total = a + b\n  if total > 3: return total\n  return total - 1 or b\n"
+        unseen = filters.Overlap([problem])
+        self.assertTrue(unseen.touches("x = 1\n" + problem))
+        self.assertFalse(unseen.touches("def add(a, b):\n    return a + b\n"))
+
+
+if __name__ == "__main__":
+    unittest.main()

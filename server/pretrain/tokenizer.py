@@ -1,0 +1,89 @@
+"""Trains the byte-level BPE of the embedded model and writes it as a `tokenizers` JSON file.
+
+Takes the train split of the corpus; gives tokenizer.json. Each language is sampled with the same
+number of bytes, so that no language's words crowd out another's. The file travels inside the
+GGUF (export.py), where the Rust server reads it.
+
+    python tokenizer.py --corpus CORPUS --out tokenizer.json
+"""
+
+import argparse
+import random
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from filters import EXTENSIONS
+
+VOCAB_SIZE = 8192
+# The first ids. `<|endoftext|>` closes a Part A that reaches the end of its file.
+SPECIAL = ("[MASK]", "[sMASK]", "[gMASK]", "<|startofpiece|>", "<|endofpiece|>", "[CLS]", "<|endoftext|>")
+# A token is never longer than a line, and a line's leading blanks are one word: so the tokens of
+# a line do not depend on its neighbours, and the server may encode a file line by line.
+PATTERN = r"\r?\n|\r|[ ]{2,}|\t+|[^\r\n\t\p{L}\p{N}_]?[\p{L}_]+|\p{N}{1,3}| ?[^\s\p{L}\p{N}_]+|\s"
+
+
+def untrained() -> Tokenizer:
+    """The tokenizer before it has any merge."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(PATTERN), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def sample(corpus: Path, megabytes: float, seed: int) -> Iterator[str]:
+    """Whole files of the train split, the same number of bytes of each language."""
+    by_language = defaultdict(list)
+    language_of = {
+        extension: language for language, extensions in EXTENSIONS.items() for extension in extensions
+    }
+    for path in sorted((corpus / "train").rglob("*")):
+        if path.is_file():
+            by_language[language_of[path.suffix.lower()]].append(path)
+    for paths in by_language.values():
+        random.Random(seed).shuffle(paths)
+        left = megabytes * 1e6 / len(by_language)
+        for path in paths:
+            text = path.read_bytes().decode()
+            yield text
+            left -= len(text.encode())
+            if left < 0:
+                break
+
+
+def train(texts: Iterator[str]) -> Tokenizer:
+    tokenizer = untrained()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCAB_SIZE,
+        special_tokens=[AddedToken(token, special=True, normalized=False) for token in SPECIAL],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--megabytes", type=float, default=40, help="size of the sample it learns from")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+
+    tokenizer = train(sample(options.corpus, options.megabytes, options.seed))
+    tokenizer.save(str(options.out))
+    texts = list(sample(options.corpus, 1, options.seed + 1))
+    tokens = sum(len(tokenizer.encode(text).ids) for text in texts)
+    print(f"{tokenizer.get_vocab_size()} tokens, {sum(map(len, texts)) / tokens:.2f} characters per token")
+
+
+if __name__ == "__main__":
+    main()
