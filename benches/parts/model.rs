@@ -1,0 +1,82 @@
+//! The embedded model: a whole prompt, and one token after it.
+
+use criterion::{Criterion, Throughput};
+use glm::{Chunk, KvCache, Model, Want};
+use prompt::{Budget, Prompt};
+use vocab::Vocab;
+
+use crate::prompt::ANSWER;
+use crate::{embedded, source};
+
+/// Benches a prompt that fills the model's context, a short one, and the decoding of one token.
+pub fn bench(criterion: &mut Criterion) {
+    let Some((model, vocab)) = embedded::load("prefill and decode") else {
+        return;
+    };
+    let longest = model.config().context - ANSWER;
+
+    let mut group = criterion.benchmark_group("prefill");
+    for tokens in [64, longest] {
+        let prompt = prompt(&vocab, tokens);
+        group.throughput(Throughput::Elements(prompt.ids.len() as u64));
+        group.bench_function(format!("{tokens}"), |bencher| {
+            bencher.iter(|| prefill(&model, &prompt));
+        });
+    }
+    group.finish();
+
+    let mut group = criterion.benchmark_group("decode");
+    for tokens in [64, longest] {
+        let prompt = prompt(&vocab, tokens);
+        let mut kv = prefill(&model, &prompt);
+        let length = kv.len();
+        let place = [*prompt.positions[0].last().expect("a prompt has tokens")];
+        group.throughput(Throughput::Elements(1));
+        group.bench_function(format!("after {tokens}"), |bencher| {
+            bencher.iter(|| {
+                kv.truncate(length);
+                let chunk = Chunk {
+                    ids: &prompt.ids[..1],
+                    positions: [&place, &[2]],
+                    prefix: prompt.part_a,
+                };
+                model
+                    .forward(&chunk, &mut kv, Want::Last, &|| false)
+                    .expect("one token more fits")
+            });
+        });
+    }
+    group.finish();
+}
+
+fn prompt(vocab: &Vocab, part_a: usize) -> Prompt {
+    let snapshot = source::snapshot();
+    let cursor = source::cursor(&snapshot.text());
+    let situation = prompt::situate(&snapshot, None, cursor).expect("a statement can stand there");
+    prompt::build(
+        &snapshot,
+        &situation,
+        vocab,
+        Budget {
+            part_a,
+            part_b: ANSWER,
+        },
+    )
+}
+
+fn prefill(model: &Model, prompt: &Prompt) -> KvCache {
+    let mut kv = model.kv();
+    let positions = [
+        prompt.positions[0].as_slice(),
+        prompt.positions[1].as_slice(),
+    ];
+    let chunk = Chunk {
+        ids: &prompt.ids,
+        positions,
+        prefix: prompt.part_a,
+    };
+    model
+        .forward(&chunk, &mut kv, Want::Last, &|| false)
+        .expect("a prompt fits its model");
+    kv
+}

@@ -1,0 +1,34 @@
+//! From a cursor to a prompt.
+
+use criterion::Criterion;
+use prompt::Budget;
+
+use crate::{embedded, source};
+
+/// Tokens set aside for the answer.
+pub const ANSWER: usize = 64;
+
+/// Benches where the cursor is, and the prompt that is built for it.
+pub fn bench(criterion: &mut Criterion) {
+    let Some((model, vocab)) = embedded::load("prompt") else {
+        return;
+    };
+    let snapshot = source::snapshot();
+    let cursor = source::cursor(&snapshot.text());
+    let syntax = snapshot
+        .syntax(&mut || false)
+        .expect("there is time and a grammar");
+    let situate = || prompt::situate(&snapshot, Some(&syntax), cursor);
+    let situation = situate().expect("a statement can stand there");
+    let budget = Budget {
+        part_a: model.config().context - ANSWER,
+        part_b: ANSWER,
+    };
+
+    let mut group = criterion.benchmark_group("prompt");
+    group.bench_function("situate", |bencher| bencher.iter(situate));
+    group.bench_function("build", |bencher| {
+        bencher.iter(|| prompt::build(&snapshot, &situation, &vocab, budget));
+    });
+    group.finish();
+}
