@@ -1,0 +1,6 @@
+package store
+
+// Len is ‸
+func (s *Store) Len() int {
+	return len(s.items)
+}

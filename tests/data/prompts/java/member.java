@@ -1,0 +1,9 @@
+public class Counter {
+    private int count;
+
+    ‸
+
+    public int get() {
+        return count;
+    }
+}

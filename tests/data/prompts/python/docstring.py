@@ -1,0 +1,4 @@
+def area(width, height):
+    """Return the ‸
+    """
+    return width * height

@@ -1,0 +1,35 @@
+//! Tests over the whole house, one module a subject.
+//!
+//! A room's own tests live in its crate; here is what needs two rooms, the built binary or the
+//! repository itself. The tests of the binary take it from `INFILL_BIN`, else build it.
+
+// A language client of a hundred lines: starts `infill lsp`, talks to it, and fails on messages
+// that no test has read.
+mod harness;
+
+// Conversations with the server as text files: what the client says, and the shape of each answer.
+mod conversations;
+
+// Neovim's own inline completion against the built server: ghost text, accepting, undo, leaving.
+mod editors;
+
+// Bad answers of models and what becomes of them, and what must hold for any answer.
+mod finishing;
+
+// The model against numbers that a PyTorch implementation made, on random weights.
+mod parity;
+
+// Prompts as text, for cursors in several languages: what the model is given to read.
+mod prompts;
+
+// The grammars' queries: each compiles, and captures what the carets under real code point at.
+mod queries;
+
+// The README tells the truth: its ghost text is what the binary says, its Lua is what is tested.
+mod readme;
+
+// What every file keeps to: its opening line, its size, its place, and no addresses in scripts.
+mod tidy;
+
+// Which room may see which, and which outside crate belongs to whom.
+mod walls;
