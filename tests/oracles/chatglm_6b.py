@@ -4,9 +4,8 @@
     python chatglm_6b.py FOLDER-WITH-IT
 
 `ChatGLMForConditionalGeneration` runs as it is, with the masks and positions that it makes itself. For transformers
-5, three functions that only write documentation are stand-ins. The
-published model is float16; it runs in float32 here. Its residual factor stays sqrt(2 * 28) whatever the number of
-layers, because the code never hands that number on.
+5, three functions that only write documentation are stand-ins. The published model is float16; it runs in float32
+here. Its residual factor stays sqrt(2 * 28) whatever the number of layers: the code never hands that number on.
 """
 
 import torch
