@@ -128,16 +128,18 @@ def case(name, seed, build):
 
     `write(folder)` stores the maker's files there. Returns the folder.
     """
+    reasons = set()
     for tried in range(seed, seed + 400):
         torch.manual_seed(tried)
         forward, example, write = build(tried)
         try:
             logits, greedy = expect(forward, example)
         except Unfit as why:
+            reasons.add(str(why))
             continue
         break
     else:
-        sys.exit(f"{name}: no seed from {seed} on will do")
+        sys.exit(f"{name}: no seed from {seed} on will do: {', '.join(sorted(reasons)[:9])}")
     folder = PARITY / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
