@@ -90,8 +90,17 @@ pub fn vocab() -> Vocab {
     Vocab::from_json(tokenizer_json().as_bytes()).expect("the fixture has all it needs")
 }
 
+/// The same page of code with other special tokens: those of another family's vocabulary.
+pub fn with_special(special: &[&str]) -> Vocab {
+    Vocab::from_json(json(special).as_bytes()).expect("the fixture has all it needs")
+}
+
 /// The vocabulary as a `tokenizer.json`.
 pub fn tokenizer_json() -> String {
+    json(&SPECIAL)
+}
+
+fn json(special: &[&str]) -> String {
     let split = Split::new(
         SplitPattern::Regex(PIECES.into()),
         SplitDelimiterBehavior::Isolated,
@@ -117,7 +126,12 @@ pub fn tokenizer_json() -> String {
         .vocab_size(700)
         .min_frequency(2)
         .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
-        .special_tokens(SPECIAL.map(|token| AddedToken::from(token, true)).into())
+        .special_tokens(
+            special
+                .iter()
+                .map(|&token| AddedToken::from(token, true))
+                .collect(),
+        )
         .build();
     tokenizer
         .train(&mut trainer, [TEXT].into_iter())
