@@ -345,7 +345,7 @@ fn check_prompt(prompt: &Prompt, text: &str, offset: usize) {
 
 fn show(prompt: &Prompt, vocab: &Vocab, special: &[&str]) -> String {
     let stops = spell(&prompt.stops, vocab, special);
-    let last = prompt.positions.each_ref().map(|row| *row.last().unwrap());
+    let last = prompt.positions.each_ref().map(|row| row[row.len() - 1]);
     format!(
         "window: {:?}; {} tokens, {} of them Part A, mask at {:?}; then {:?} from {last:?} to {stops}\n\
          ----\n{}\n",
@@ -414,22 +414,27 @@ fn a_vocabulary_without_the_code_tokens_says_what_is_missing() {
 
 /// The conversations of `chat/conversations.json`.
 fn conversations() -> Vec<(String, Vec<Message>)> {
-    let text = fs::read_to_string(folder().join("chat/conversations.json")).unwrap();
-    let json: Value = serde_json::from_str(&text).unwrap();
+    let text = fs::read_to_string(folder().join("chat/conversations.json"))
+        .expect("the conversations are there");
+    let json: Value = serde_json::from_str(&text).expect("they are JSON");
     let message = |message: &Value| Message {
-        role: match message["role"].as_str().unwrap() {
+        role: match message["role"].as_str().expect("a string") {
             "system" => Role::System,
             "user" => Role::User,
             "assistant" => Role::Assistant,
             other => panic!("{other}"),
         },
-        content: message["content"].as_str().unwrap().to_owned(),
+        content: message["content"].as_str().expect("a string").to_owned(),
     };
     let conversation = |(name, messages): (&String, &Value)| {
-        let messages = messages.as_array().unwrap();
+        let messages = messages.as_array().expect("a list");
         (name.clone(), messages.iter().map(message).collect())
     };
-    json.as_object().unwrap().iter().map(conversation).collect()
+    json.as_object()
+        .expect("an object")
+        .iter()
+        .map(conversation)
+        .collect()
 }
 
 #[test]

@@ -315,4 +315,30 @@ mod tests {
         let text = "世".repeat(50);
         check(&text, 75, 10, 66..75);
     }
+
+    /// Each side is the ids of its text as a whole, and its bytes are told exactly.
+    #[test]
+    fn tokens_across_lines_are_counted_by_line_and_encoded_together() {
+        let vocab = fixture::across_lines();
+        assert!(!vocab.is_line_local());
+        let text = "fn f() {\n\n    g();\n}\n\n\n世界".repeat(20) + &"1 ".repeat(500);
+        let snapshot = Snapshot::new(&text, Language::PLAIN);
+        let mut saved = 0;
+        for offset in [0, 11, 30, 200, 301, 610, 1100, text.len()] {
+            for room in [0, 1, 7, 40, 100, 10_000] {
+                for sides in [Sides::Both, Sides::Left] {
+                    let Window { left, right, range } = cut(&snapshot, offset, &vocab, room, sides);
+                    let context = format!("{offset} {room} {sides:?} {range:?}");
+                    let [before, after] = [&text[range.start..offset], &text[offset..range.end]];
+                    assert_eq!(left, vocab.encode(before), "{context}");
+                    assert_eq!(right, vocab.encode(after), "{context}");
+                    assert!(left.len() + right.len() <= room, "{context}");
+                    assert!(sides == Sides::Both || after.is_empty(), "{context}");
+                    let by_line = before.split_inclusive('\n').flat_map(|l| vocab.encode(l));
+                    saved += by_line.count() - left.len();
+                }
+            }
+        }
+        assert!(saved > 0, "no token crossed a line");
+    }
 }

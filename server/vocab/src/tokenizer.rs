@@ -108,7 +108,9 @@ impl Vocab {
 
     /// Whether no token crosses the start of a line.
     pub fn is_line_local(&self) -> bool {
-        true
+        let lines = ["}\n", "\n", "\n", "    x\n"];
+        let by_line: Vec<u32> = lines.iter().flat_map(|line| self.encode(line)).collect();
+        self.encode(&lines.concat()) == by_line
     }
 
     /// How many ids there are, special ones included: every id is below this.

@@ -150,7 +150,9 @@ mod tests {
     fn files_say_their_template() {
         let glm: &[&str] = &["[CLS]", "[MASK]", "<|endoftext|>"];
         let roles: &[&str] = &["<|user|>", "<|assistant|>"];
-        let table: &[(&str, &str, usize, &[&[&str]], &str)] = &[
+        // Architecture, name, context, special tokens, template.
+        type Row<'a> = (&'a str, &'a str, usize, &'a [&'a [&'a str]], &'a str);
+        let table: &[Row] = &[
             ("glm", "glm-10b", 1024, &[glm], "glm_v1"),
             ("glm130b", "", 2048, &[CHATGLM2], "glm130b_v1"),
             ("chatglm", "", 2048, &[CHATGLM2], "chatglm_v1"),
