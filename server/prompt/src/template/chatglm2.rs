@@ -12,7 +12,7 @@ use crate::sequence::Input;
 use crate::tokens::Tokens;
 
 /// What ends a text.
-const STOPS: &[&str] = &["</s>"];
+const STOPS: &[&str] = &["</s>", "<eos>"];
 
 pub(crate) fn blank(blank: &Blank) -> Result<Laid, Error> {
     plain::blank(blank, STOPS, plain::path_comment)

@@ -13,7 +13,7 @@ use crate::sequence::Input;
 use crate::tokens::Tokens;
 
 /// What ends a text or a turn.
-const STOPS: &[&str] = &["</s>", "<|user|>", "<|observation|>"];
+const STOPS: &[&str] = &["</s>", "<eos>", "<|user|>", "<|observation|>"];
 
 pub(crate) fn blank(blank: &Blank) -> Result<Laid, Error> {
     plain::blank(blank, STOPS, plain::path_comment)

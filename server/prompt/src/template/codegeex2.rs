@@ -11,7 +11,7 @@ use crate::Error;
 use crate::sequence::Input;
 use crate::tokens::Tokens;
 
-const STOPS: &[&str] = &["</s>"];
+const STOPS: &[&str] = &["</s>", "<eos>"];
 
 pub(crate) fn blank(blank: &Blank) -> Result<Laid, Error> {
     plain::blank(blank, STOPS, plain::tag_line)
