@@ -8,7 +8,8 @@ spelled out. Runs apart from the tests. Needs jinja2 and these public sources, e
   --chatglm3   czk1997/chatglm3-copy     tokenization_chatglm.py
   --jinja      ggml-org/llama.cpp        models/templates/GLM-4.6.jinja
 
-llama.cpp's glm_4_5.jinja is not used: it was edited there, and lost the line end after <|user|>.
+llama.cpp's glm_4_5.jinja is not used: as it stands there it has no line end after <|user|>, which
+GLM-4.6's has; whether GLM-4.5's own file has one was not seen, and 4.6's form is used for both.
 
 Functions are taken out of these files one by one and run with stand-ins for the tokenizer that give
 text instead of ids, so that no weights and no vocabulary are needed.

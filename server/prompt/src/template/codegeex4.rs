@@ -6,7 +6,7 @@
 //! `###REFERENCE:`.
 //!
 //! The guides show the text without `[gMASK]<sop>`, which the published tokenizer puts before every
-//! text that it encodes; so it is put here.
+//! text that it encodes; so it is put here. Whether blanks were trained with it is not published.
 //!
 //! Source: `guides` and README of THUDM/CodeGeeX4, whose template this follows with single line ends.
 

@@ -7,7 +7,7 @@
 //! been published for these models. CodeGeeX4's order is used, the only one that the makers of
 //! these tokens document: suffix first, then prefix, then the middle.
 //!
-//! Source of the turns: `chat_template.jinja` of GLM-4.5 and GLM-4.6.
+//! Source of the turns: `chat_template.jinja` of GLM-4.6.
 
 use super::glm4::STOPS;
 use super::plain::SOP;

@@ -4,7 +4,8 @@
 //! after `</think>`. Code is completed by the 0414 models from what stands before the cursor; Z1
 //! cannot begin with anything but its reasoning.
 //!
-//! Source: the chat templates of the published checkpoints, as GLM-4's demos describe them.
+//! Source: descriptions of GLM-Z1's chat template. That of the 0414 models was not found; theirs is
+//! taken to be the same up to where the answer begins, which is GLM-4-9B's form.
 
 use super::glm4::STOPS;
 use super::plain::{self, SOP};
