@@ -2,7 +2,7 @@
 
 use criterion::{Criterion, Throughput};
 use glm::{Chunk, KvCache, Model, Want};
-use prompt::{Budget, Prompt};
+use prompt::{Around, Budget, Prompt, Template};
 use vocab::Vocab;
 
 use crate::prompt::ANSWER;
@@ -57,11 +57,14 @@ fn prompt(vocab: &Vocab, part_a: usize) -> Prompt {
         &snapshot,
         &situation,
         vocab,
+        Template::InfillV1,
+        &Around::default(),
         Budget {
             part_a,
             part_b: ANSWER,
         },
     )
+    .expect("the embedded model has all tokens of its template")
 }
 
 fn prefill(model: &Model, prompt: &Prompt) -> KvCache {

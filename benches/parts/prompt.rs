@@ -1,7 +1,7 @@
 //! From a cursor to a prompt.
 
 use criterion::Criterion;
-use prompt::Budget;
+use prompt::{Around, Budget, Template};
 
 use crate::{embedded, source};
 
@@ -28,7 +28,8 @@ pub fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("prompt");
     group.bench_function("situate", |bencher| bencher.iter(situate));
     group.bench_function("build", |bencher| {
-        bencher.iter(|| prompt::build(&snapshot, &situation, &vocab, budget));
+        let (template, around) = (Template::InfillV1, Around::default());
+        bencher.iter(|| prompt::build(&snapshot, &situation, &vocab, template, &around, budget));
     });
     group.finish();
 }

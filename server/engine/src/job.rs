@@ -7,9 +7,11 @@ use std::time::Duration;
 pub struct Job {
     /// The prompt: Part A, then the beginning of Part B.
     pub ids: Vec<u32>,
-    /// Two positions a token. A generated token keeps row 0 of the last one and counts row 1 on.
+    /// Two positions a token.
     pub positions: [Vec<u32>; 2],
-    /// Tokens of Part A, which see one another.
+    /// How the positions of generated tokens go on from those of the last one.
+    pub advance: Advance,
+    /// Tokens of Part A, which see one another; 0 if every token sees only those before it.
     pub part_a: usize,
     /// How urgent it is.
     pub class: Class,
@@ -19,6 +21,28 @@ pub struct Job {
     pub max_tokens: usize,
     /// The document it is for: a newer keystroke job of the same document supersedes an older one.
     pub document: u64,
+}
+
+/// How the two positions of a token follow from those of the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Advance {
+    /// Row 0 counts on, row 1 stays: text that goes on where it is.
+    Place,
+    /// Row 0 stays, row 1 counts on: an answer at the place of its blank (GLM, ChatGLM-6B).
+    Span,
+    /// Both rows stay: an answer at the place of its blank, in a model with one row (GLM-130B).
+    Still,
+}
+
+impl Advance {
+    /// The positions of the token that comes `count` tokens after one at `last`.
+    pub(crate) fn after(self, [row_0, row_1]: [u32; 2], count: u32) -> [u32; 2] {
+        match self {
+            Advance::Place => [row_0.saturating_add(count), row_1],
+            Advance::Span => [row_0, row_1.saturating_add(count)],
+            Advance::Still => [row_0, row_1],
+        }
+    }
 }
 
 /// How urgent a job is.

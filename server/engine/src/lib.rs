@@ -13,7 +13,7 @@ mod session;
 mod thread;
 mod watch;
 
-pub use job::{Answer, Class, Ended, Job};
+pub use job::{Advance, Answer, Class, Ended, Job};
 pub use queue::Cancel;
 pub use thread::Engine;
 pub use watch::{Flow, Watch};

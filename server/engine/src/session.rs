@@ -3,7 +3,7 @@
 //! Takes the model, a job and a KV cache to fill, gives the answer. Between steps it hands control back through
 //! `between`, so that the thread can look at its inbox; which job runs is not decided here.
 
-use crate::{Answer, Ended, Flow, Job, Watch, queue::Cancel, sample::greedy};
+use crate::{Advance, Answer, Ended, Flow, Job, Watch, queue::Cancel, sample::greedy};
 use glm::{Chunk, KvCache, Logits, Model, Want};
 use std::time::{Duration, Instant};
 
@@ -66,7 +66,7 @@ fn decode(
     answer: &mut Answer,
     between: &mut impl FnMut(),
 ) -> Ended {
-    let [row_0, row_1] = job
+    let last = job
         .positions
         .each_ref()
         .map(|row| row.last().copied().unwrap_or(0));
@@ -86,14 +86,21 @@ fn decode(
         if watch.token(id) == Flow::Enough {
             return Ended::Watch;
         }
-        let position = row_1 as usize + answer.ids.len();
-        if answer.ids.len() >= job.max_tokens || position > context {
+        // A context holds far fewer tokens than a `u32` counts.
+        let [row_0, row_1] = job.advance.after(last, answer.ids.len() as u32);
+        let is_past_the_end = match job.advance {
+            Advance::Place => row_0 as usize >= context,
+            // The table of places within an answer has a row for 0, which no answer uses.
+            Advance::Span => row_1 as usize > context,
+            Advance::Still => job.ids.len() + answer.ids.len() > context,
+        };
+        if answer.ids.len() >= job.max_tokens || is_past_the_end {
             return Ended::Length;
         }
         between();
         let step = Chunk {
             ids: &[id],
-            positions: [&[row_0], &[position as u32]],
+            positions: [&[row_0], &[row_1]],
             prefix: job.part_a,
         };
         match forward(model, kv, &step, cancel) {

@@ -3,7 +3,7 @@
 //! To say what waits while something runs, a job's watch holds the engine's thread at its first token until the test
 //! lets it go.
 
-use engine::{Answer, Cancel, Class, Ended, Engine, Flow, Job, Watch};
+use engine::{Advance, Answer, Cancel, Class, Ended, Engine, Flow, Job, Watch};
 use glm::fixture::{self, Weights};
 use std::{
     sync::{
@@ -41,6 +41,7 @@ fn job(class: Class, document: u64) -> Job {
     Job {
         ids,
         positions: [row_0, row_1],
+        advance: Advance::Span,
         part_a: 20,
         class,
         stops: Vec::new(),
@@ -150,6 +151,36 @@ fn an_answer_ends_at_a_stop_token_at_enough_and_at_the_last_position() {
         },
     );
     assert_eq!((nothing.ended, nothing.ids.len()), (Ended::Length, 0));
+}
+
+/// The tiny model's tables have places 0 to 128, so a rotary model's context of 128 ends at 127.
+#[test]
+fn positions_go_on_as_the_job_says_and_end_with_the_context() {
+    let engine = engine();
+    let endless = |advance| Job {
+        advance,
+        max_tokens: 100_000,
+        ..job(Class::Invoked, 1)
+    };
+    let place = Job {
+        positions: [(0..22).collect(), vec![0; 22]],
+        ..endless(Advance::Place)
+    };
+    let span = answer(&engine, endless(Advance::Span));
+    let still = answer(&engine, endless(Advance::Still));
+    let placed = answer(&engine, place);
+    assert_eq!(
+        (placed.ended, placed.ids.len()),
+        (Ended::Length, 107),
+        "places 22 to 127, and one token more"
+    );
+    assert_eq!(
+        (still.ended, still.ids.len()),
+        (Ended::Length, 107),
+        "22 tokens and 106 more in the context, and one token more"
+    );
+    assert_eq!(span.ids[0], still.ids[0], "the prompt is the same");
+    assert_ne!(span.ids[..20], still.ids[..20], "what follows is not");
 }
 
 #[test]

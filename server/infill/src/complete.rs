@@ -14,8 +14,7 @@ use std::time::{Duration, Instant};
 use cache::{Hit, Tier};
 use engine::{Cancel, Class, Ended, Flow, Job, Watch};
 use finish::{Settled, Stop, whole_lines};
-use prompt::template::infill_v1;
-use prompt::{Budget, Mask, Prompt, Situation, Until};
+use prompt::{Around, Budget, Mask, Prompt, Situation, Until};
 use text::Snapshot;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
@@ -39,6 +38,10 @@ const ANSWER_TOKENS: usize = 64;
 
 /// Tokens set aside for an answer that may be a whole block.
 const BLOCK_TOKENS: usize = 128;
+
+/// Most tokens of text around the cursor, for models that could read more: reading takes time, and
+/// what is further away seldom helps.
+const WINDOW_TOKENS: usize = 2048;
 
 /// What is asked.
 pub struct Ask {
@@ -96,7 +99,7 @@ impl Trip {
                     return Ok((situation, Next::Stored(answer)));
                 }
                 // Row 6: what the model reads.
-                let prompt = trip.build(&situation);
+                let prompt = trip.build(&situation)?;
                 Ok((situation, Next::Run(prompt)))
             })
             .await?;
@@ -163,21 +166,28 @@ impl Trip {
         hit.map(|hit| hit.text)
     }
 
-    fn build(&self, situation: &Situation) -> Prompt {
+    fn build(&self, situation: &Situation) -> Result<Prompt, Why> {
         let started = Instant::now();
         let part_b = answer_tokens(situation.until);
+        let room = self.rooms.model.context.saturating_sub(part_b);
         let budget = Budget {
-            part_a: self.rooms.model.context.saturating_sub(part_b),
+            part_a: room.min(WINDOW_TOKENS),
             part_b,
+        };
+        let around = Around {
+            path: &file_name(&self.ask.url),
+            references: &[],
         };
         let prompt = prompt::build(
             &self.ask.view.snapshot,
             situation,
             &self.rooms.vocab,
+            self.rooms.template,
+            &around,
             budget,
         );
         self.took("build", started);
-        prompt
+        prompt.map_err(Why::Situation)
     }
 
     async fn generate(&self, prompt: Prompt, until: Until) -> Result<String, Why> {
@@ -187,14 +197,18 @@ impl Trip {
             class,
             ..
         } = &*self.ask;
-        let special = self.rooms.vocab.special();
         let job = Job {
             ids: prompt.ids,
             positions: prompt.positions,
+            advance: match prompt.advance {
+                prompt::Advance::Place => engine::Advance::Place,
+                prompt::Advance::Span => engine::Advance::Span,
+                prompt::Advance::Still => engine::Advance::Still,
+            },
             part_a: prompt.part_a,
             class: *class,
-            stops: vec![special.eop, special.eos],
-            // One of them is `sop`, which is in the prompt.
+            stops: prompt.stops,
+            // One of them may be `sop`, which is in the prompt.
             max_tokens: answer_tokens(until) - 1,
             document: view.number,
         };
@@ -292,7 +306,7 @@ impl Trip {
         let right = snapshot.slice(*offset..situation.line_right.end + cache::RIGHT);
         then(&cache::Context {
             model: &self.rooms.model.id,
-            template: infill_v1::VERSION,
+            template: self.rooms.template.name(),
             language: snapshot.language().name(),
             path: url.as_str(),
             kind: situation.mask as u8 * 3 + situation.until as u8,
@@ -370,6 +384,13 @@ fn answer_tokens(until: Until) -> usize {
         Until::Line | Until::Statement => ANSWER_TOKENS,
         Until::Block => BLOCK_TOKENS,
     }
+}
+
+/// The name of the document's file; empty for a document that is no file yet.
+fn file_name(url: &Url) -> String {
+    let path = url.to_file_path().unwrap_or_default();
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
 }
 
 fn mask_name(mask: Mask) -> &'static str {

@@ -5,11 +5,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow};
 use cache::Store;
 use engine::Engine;
 use glm::{Device, Source};
-use prompt::template::infill_v1;
+use prompt::Template;
 use vocab::Vocab;
 
 use crate::embedded;
@@ -21,6 +21,8 @@ const STORE_BYTES: usize = 16 << 20;
 pub struct Rooms {
     /// The model's vocabulary.
     pub vocab: Arc<Vocab>,
+    /// How the model wants to be asked.
+    pub template: Template,
     /// The engine, which owns the model.
     pub engine: Engine,
     /// The answers that were given before.
@@ -62,16 +64,13 @@ impl Rooms {
             .with_context(|| format!("the model {name} has no tokenizer; export it again"))?;
         let vocab = Vocab::from_json(tokenizer)
             .with_context(|| format!("cannot use the tokenizer of the model {name}"))?;
-        if let Some(template) = model
-            .template()
-            .filter(|template| *template != infill_v1::VERSION)
-        {
-            bail!(
-                "the model {name} was trained on the prompt template `{template}`, and this \
-                 version of infill writes `{}`; use a model made for it",
-                infill_v1::VERSION,
-            );
-        }
+        let template = model.template().unwrap_or(Template::InfillV1.name());
+        let template = Template::from_name(template)
+            .and_then(|template| {
+                let size = model.config().vocabulary;
+                template.check(&vocab, size).map(|()| template)
+            })
+            .with_context(|| format!("cannot ask the model {name}"))?;
         let facts = ModelFacts {
             name: model.name().to_owned(),
             id: model.id().to_owned(),
@@ -80,6 +79,7 @@ impl Rooms {
         Ok(Rooms {
             vocab: Arc::new(vocab),
             engine: Engine::start(model),
+            template,
             store: Store::new(STORE_BYTES),
             model: facts,
         })

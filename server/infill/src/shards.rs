@@ -16,8 +16,8 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use fastrand::Rng;
 use grammars::Language;
+use prompt::Template;
 use prompt::example::{Example, Mix, Source};
-use prompt::template::infill_v1;
 use serde::Serialize;
 use text::Snapshot;
 use vocab::Vocab;
@@ -99,6 +99,9 @@ pub fn run(args: &ShardsArgs) -> Result<()> {
     let json = fs::read(&args.tokenizer)
         .with_context(|| format!("cannot read the tokenizer {}", args.tokenizer.display()))?;
     let vocab = Vocab::from_json(&json).with_context(|| args.tokenizer.display().to_string())?;
+    Template::InfillV1
+        .check(&vocab, vocab.len())
+        .with_context(|| args.tokenizer.display().to_string())?;
     ensure!(
         vocab.len() <= 1 << 16,
         "ids of {} tokens do not fit 16 bits",
@@ -116,7 +119,7 @@ pub fn run(args: &ShardsArgs) -> Result<()> {
         splits.insert(split.name.clone(), write_split(args, split, &vocab)?);
     }
     let manifest = Manifest {
-        template: infill_v1::VERSION,
+        template: Template::InfillV1.name(),
         vocab: vocab.len(),
         max_len: args.max_len,
         seed: args.seed,
@@ -156,15 +159,10 @@ impl Figures {
         self.tokens += example.ids.len();
         self.loss_tokens += example.targets.len();
         *self.languages.entry(language.name()).or_default() += example.ids.len();
-        let special = vocab.special();
-        let kinds = [
-            ("[MASK]", special.mask),
-            ("[sMASK]", special.smask),
-            ("[gMASK]", special.gmask),
-        ];
         let part_a = &example.ids[..example.part_a];
-        for (name, mask) in kinds {
-            let count = part_a.iter().filter(|&&id| id == mask).count();
+        for name in ["[MASK]", "[sMASK]", "[gMASK]"] {
+            let mask = vocab.id(name);
+            let count = part_a.iter().filter(|&&id| Some(id) == mask).count();
             *self.masks.entry(name).or_default() += count;
         }
     }
@@ -306,7 +304,8 @@ fn draw(file: &SourceFile, args: &ShardsArgs, vocab: &Vocab, seed: u64) -> Vec<E
     }
     let snapshot = Snapshot::new(&text, file.language);
     let syntax = snapshot.syntax(&mut || false);
-    let source = Source::new(&snapshot, syntax.as_ref(), vocab);
+    let source = Source::new(&snapshot, syntax.as_ref(), vocab)
+        .expect("`run` has checked that the vocabulary has all that examples are made of");
     let mix = Mix::default();
     let mut examples = Vec::new();
     let mut tokens = 0;

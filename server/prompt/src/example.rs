@@ -15,7 +15,9 @@ use text::{Snapshot, Syntax};
 use vocab::{Special, Vocab};
 
 use crate::sequence::Sequence;
-use crate::template::infill_v1::PartA;
+use crate::template::infill_v1::{self, PartA};
+use crate::tokens::Tokens;
+use crate::{Error, Template};
 
 /// One training example: a model's input and what it has to predict.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +68,7 @@ pub struct Source<'a> {
     snapshot: &'a Snapshot,
     syntax: Option<&'a Syntax>,
     vocab: &'a Vocab,
+    special: Special,
     text: String,
     /// Where each line starts, and the end of the text.
     line_starts: Vec<usize>,
@@ -83,7 +86,16 @@ const TRIES: usize = 4;
 
 impl<'a> Source<'a> {
     /// Reads the whole text once: its lines, tokens, statements and blocks.
-    pub fn new(snapshot: &'a Snapshot, syntax: Option<&'a Syntax>, vocab: &'a Vocab) -> Source<'a> {
+    ///
+    /// # Errors
+    /// If the vocabulary lacks a token that examples are made of.
+    pub fn new(
+        snapshot: &'a Snapshot,
+        syntax: Option<&'a Syntax>,
+        vocab: &'a Vocab,
+    ) -> Result<Source<'a>, Error> {
+        let template = Template::InfillV1;
+        let special = infill_v1::special(Tokens { vocab, template })?;
         let text = snapshot.text();
         let lines = 0..=snapshot.line_count();
         let line_starts: Vec<usize> = lines.map(|line| snapshot.line_start(line)).collect();
@@ -96,16 +108,17 @@ impl<'a> Source<'a> {
         let all = 0..text.len();
         let statements = syntax.map_or_else(Vec::new, |syntax| syntax.statements(all.clone()));
         let blocks = syntax.map_or_else(Vec::new, |syntax| syntax.blocks(all));
-        Source {
+        Ok(Source {
             snapshot,
             syntax,
             vocab,
+            special,
             text,
             line_starts,
             tokens_before,
             statements,
             blocks,
-        }
+        })
     }
 
     /// Tokens of the whole text.
@@ -168,7 +181,7 @@ fn weave(part_a: PartA, answers: &[(usize, &[u32])], special: &Special) -> Examp
     let mut sequence = Sequence::new(part_a.ids);
     let mut targets = Vec::new();
     for &(mask, answer) in answers {
-        sequence.open(part_a.masks[mask], answer, special);
+        sequence.open(part_a.masks[mask], answer, special.sop);
         targets.extend_from_slice(answer);
         targets.push(special.eop);
     }
@@ -195,7 +208,7 @@ mod tests {
     /// first. Tokens are 11 … 16 here.
     #[test]
     fn the_papers_own_example() {
-        let special = *fixture::vocab().special();
+        let special = fixture::vocab().special().unwrap();
         let Special { mask, sop, eop, .. } = special;
         let part_a = PartA {
             ids: vec![11, 12, mask, 14, mask],
@@ -216,7 +229,7 @@ mod tests {
         let vocab = fixture::vocab();
         let snapshot = Snapshot::new(PYTHON, Language::named("python").unwrap());
         let syntax = snapshot.syntax(&mut || false);
-        let source = Source::new(&snapshot, syntax.as_ref(), &vocab);
+        let source = Source::new(&snapshot, syntax.as_ref(), &vocab).unwrap();
         let mut rng = Rng::with_seed(7);
         let examples = (0..200)
             .filter_map(|_| source.draw(&mix, max_len, &mut rng))
@@ -235,7 +248,7 @@ mod tests {
 
     /// Part A with every mask answered, as text, and how many masks there were.
     fn answered(example: &Example, vocab: &Vocab) -> (String, usize) {
-        let special = vocab.special();
+        let special = vocab.special().unwrap();
         let masks = [special.mask, special.smask, special.gmask];
         let (part_a, part_b) = example.ids.split_at(example.part_a);
         let rows = &example.positions[0][example.part_a..];
@@ -325,7 +338,7 @@ mod tests {
         let vocab = fixture::vocab();
         for text in ["", "\n", "\r\n\r\n", "x"] {
             let snapshot = Snapshot::new(text, Language::PLAIN);
-            let source = Source::new(&snapshot, None, &vocab);
+            let source = Source::new(&snapshot, None, &vocab).unwrap();
             let mut rng = Rng::with_seed(1);
             for _ in 0..100 {
                 if let Some(example) = source.draw(&Mix::default(), 64, &mut rng) {

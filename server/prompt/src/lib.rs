@@ -1,77 +1,133 @@
-//! From a cursor in a snapshot to a GLM blank-infilling prompt.
+//! From a cursor in a snapshot to a prompt, by the template of the model at hand.
 //!
 //! [`situate`] looks at the cursor and says which kind of blank it is, or why there is nothing to
-//! fill; [`build`] lays the text around it out as token ids with GLM's two-dimensional positions.
-//! [`example`] makes training examples with the same code, so that a model is trained on what it
-//! will be asked. Reading files, running models and judging answers belong to other crates.
+//! fill; [`build`] lays the text around it out as token ids with positions, the way the model's
+//! [`Template`] wants it. [`chat`] and [`task`] do the same for conversations and for requests about
+//! a piece of code. [`example`] makes training examples with the same code, so that a model is
+//! trained on what it will be asked. Reading files, running models and judging answers belong to
+//! other crates.
 
+mod chat;
+mod error;
 pub mod example;
 mod opener;
 mod sequence;
 mod situation;
-pub mod template;
+mod task;
+mod template;
+mod tokens;
 mod window;
 
 use std::ops::Range;
 
+pub use chat::{Message, Role, chat};
+pub use error::Error;
+pub use sequence::{Advance, Input};
 pub use situation::{Mask, Situation, Until, Why, situate};
+pub use task::{Kind, Task, task};
+pub use template::{Facts, Template};
 use text::Snapshot;
 use vocab::Vocab;
 
-use sequence::Sequence;
-use template::infill_v1;
+use template::{Blank, Laid};
+use tokens::Tokens;
 
 /// How many tokens a prompt and its answer may take; their sum fits the model's context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
-    /// Tokens of Part A: the text around the blank, the mask and the template's own tokens.
+    /// Tokens of the question: the text around the blank and the template's own tokens.
     pub part_a: usize,
-    /// Tokens of Part B: `sop` and the answer.
+    /// Tokens of the answer, with the `sop` that opens it in the templates that have one.
     pub part_b: usize,
 }
 
-/// A prompt, ready for a model.
+/// What lies around the text.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Around<'a> {
+    /// The file's path in its workspace, or its name alone; may be empty.
+    pub path: &'a str,
+    /// Other files worth knowing, the best first. Templates without a place for them leave them out.
+    pub references: &'a [Reference<'a>],
+}
+
+/// An excerpt of another file.
+#[derive(Debug, Clone, Copy)]
+pub struct Reference<'a> {
+    /// Its path in the workspace.
+    pub path: &'a str,
+    /// The excerpt.
+    pub text: &'a str,
+}
+
+/// A prompt for a blank, ready for a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prompt {
-    /// Part A with its one mask token, then `sop`.
+    /// The question, then what opens the answer.
     pub ids: Vec<u32>,
-    /// Row 0: the place in Part A (for Part B, the place of its mask). Row 1: 0 in Part A, then
-    /// 1, 2, … in Part B.
+    /// Two positions an id, as in [`Input`].
     pub positions: [Vec<u32>; 2],
-    /// Length of Part A in tokens.
+    /// How many ids at the start see one another; 0 if each sees only those before it.
     pub part_a: usize,
-    /// Index of the mask token.
-    pub mask_at: usize,
-    /// The bytes of the snapshot that are in Part A.
+    /// Index of the mask token, in templates that have one.
+    pub mask_at: Option<usize>,
+    /// How positions go on in the answer.
+    pub advance: Advance,
+    /// Tokens that end the answer.
+    pub stops: Vec<u32>,
+    /// The bytes of the snapshot that are shown.
     pub window: Range<usize>,
     /// The cursor, as a byte offset into the snapshot.
     pub offset: usize,
 }
 
-/// Lays out the text around the cursor for the situation it is in, by the template
-/// [`infill_v1`].
+/// Lays out the text around the cursor for the situation it is in.
 ///
 /// Only lines near the cursor are read and encoded, so the cost follows the budget and not the
-/// length of the text. A budget below the template's own few tokens gives a prompt without text
-/// that is longer than the budget.
-pub fn build(snapshot: &Snapshot, situation: &Situation, vocab: &Vocab, budget: Budget) -> Prompt {
-    let language = snapshot.language();
-    let room = budget
-        .part_a
-        .saturating_sub(infill_v1::overhead(vocab, language));
-    let window = window::cut(snapshot, situation.offset, vocab, room);
-    let reaches_end = window.range.end == snapshot.len();
-    let pieces = [window.left.as_slice(), window.right.as_slice()];
-    let part_a = infill_v1::part_a(vocab, language, &pieces, &[situation.mask], reaches_end);
-    let mask_at = part_a.masks[0];
-    let mut sequence = Sequence::new(part_a.ids);
-    sequence.open(mask_at, &[], vocab.special());
-    Prompt {
-        ids: sequence.ids,
-        positions: sequence.positions,
-        part_a: sequence.part_a,
+/// length of the text. References may take half of the question's budget; those that do not fit are
+/// left out. A budget below the template's own few tokens gives a prompt without text that is longer
+/// than the budget.
+///
+/// # Errors
+/// If the template does not fill in blanks, or the vocabulary lacks a token that it needs.
+pub fn build(
+    snapshot: &Snapshot,
+    situation: &Situation,
+    vocab: &Vocab,
+    template: Template,
+    around: &Around,
+    budget: Budget,
+) -> Result<Prompt, Why> {
+    let sides = template.sides(situation.mask)?;
+    let mut blank = Blank {
+        tokens: Tokens { vocab, template },
+        language: snapshot.language(),
+        situation,
+        around: *around,
+        left: &[],
+        right: &[],
+        reaches_end: true,
+    };
+    let mut taken = template.blank(&blank)?.input.question();
+    while let [kept @ .., _] = blank.around.references
+        && taken > budget.part_a / 2
+    {
+        blank.around.references = kept;
+        taken = template.blank(&blank)?.input.question();
+    }
+    let room = budget.part_a.saturating_sub(taken);
+    let window = window::cut(snapshot, situation.offset, vocab, room, sides);
+    blank.left = &window.left;
+    blank.right = &window.right;
+    blank.reaches_end = window.range.end == snapshot.len();
+    let Laid { input, mask_at } = template.blank(&blank)?;
+    Ok(Prompt {
+        ids: input.ids,
+        positions: input.positions,
+        part_a: input.part_a,
         mask_at,
+        advance: input.advance,
+        stops: input.stops,
         window: window.range,
         offset: situation.offset,
-    }
+    })
 }

@@ -4,11 +4,11 @@
 //! mask token and how far an answer may reach, or [`Why`] no answer is wanted. Lines decide most of
 //! it, the tree only whether the place is a string or a comment, so plain text has situations too.
 
-use std::fmt;
 use std::ops::Range;
 
 use text::{Region, Snapshot, Syntax, closers_tail};
 
+use crate::Error;
 use crate::opener::opens_block;
 
 /// Columns that a tab is wide when indentations are compared.
@@ -57,19 +57,15 @@ pub struct Situation {
     pub scope: Option<Range<usize>>,
 }
 
-/// Why no completion is sensible at a cursor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// Why there is no prompt for a cursor.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Why {
     /// Letters, digits or underscores stand on both sides: a name is being changed, not written.
+    #[error("the cursor is inside a word")]
     InsideWord,
-}
-
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Why::InsideWord => f.write_str("the cursor is inside a word"),
-        }
-    }
+    /// The model cannot be asked.
+    #[error(transparent)]
+    Model(#[from] Error),
 }
 
 /// Says which blank the cursor at `offset` is. Without `syntax` everything counts as code.

@@ -1,8 +1,9 @@
-//! Which bytes around the cursor are Part A.
+//! Which bytes around the cursor a prompt shows.
 //!
-//! Lines are taken outwards from the cursor and encoded one by one, which gives the same ids as
-//! encoding them together, since no token crosses the start of a line. The left side has three
-//! quarters of the room and the right side one; what one does not use the other gets.
+//! Lines are taken outwards from the cursor and encoded one by one, which tells how many fit. In a
+//! vocabulary whose tokens never cross the start of a line these ids are the text's; in others each
+//! side is encoded once more as a whole. The left side has three quarters of the room and the right
+//! side one; what one does not use the other gets.
 
 use std::ops::Range;
 
@@ -13,7 +14,7 @@ use vocab::Vocab;
 /// token; a line that is longer than this allows is cut anyway.
 const BYTES_PER_TOKEN: usize = 16;
 
-/// The text of Part A around the cursor, both sides encoded apart.
+/// The text around the cursor, both sides encoded apart.
 pub(crate) struct Window {
     pub left: Vec<u32>,
     pub right: Vec<u32>,
@@ -21,19 +22,46 @@ pub(crate) struct Window {
     pub range: Range<usize>,
 }
 
+/// What of the text a template shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sides {
+    /// What stands before the cursor and what follows it.
+    Both,
+    /// What stands before the cursor.
+    Left,
+}
+
 /// Cuts the window around `offset` that has at most `room` tokens.
 ///
 /// It starts at a line start and ends at a line end, except where a single line does not fit: the
 /// part of that line nearest to the cursor is taken then.
-pub(crate) fn cut(snapshot: &Snapshot, offset: usize, vocab: &Vocab, room: usize) -> Window {
-    let above = read(snapshot, offset, vocab, room, Side::Left);
-    let below = read(snapshot, offset, vocab, room, Side::Right);
-    let share = take(&below, room / 4, vocab, Side::Right);
-    let left = take(&above, room - share.len(), vocab, Side::Left);
-    let right = take(&below, room - left.len(), vocab, Side::Right);
-    let bytes = |ids: &[u32]| ids.iter().map(|&id| vocab.bytes(id).len()).sum::<usize>();
-    let range = offset - bytes(&left)..offset + bytes(&right);
-    Window { left, right, range }
+pub(crate) fn cut(
+    snapshot: &Snapshot,
+    offset: usize,
+    vocab: &Vocab,
+    room: usize,
+    sides: Sides,
+) -> Window {
+    let side = |side| Reader {
+        snapshot,
+        offset,
+        vocab,
+        side,
+    };
+    let (left, right) = (side(Side::Left), side(Side::Right));
+    let above = left.read(room);
+    let below = match sides {
+        Sides::Both => right.read(room),
+        Sides::Left => Vec::new(),
+    };
+    let share = right.take(&below, room / 4);
+    let before = left.take(&above, room - share.ids.len());
+    let after = right.take(&below, room - before.ids.len());
+    Window {
+        range: offset - before.bytes..offset + after.bytes,
+        left: before.ids,
+        right: after.ids,
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,95 +70,200 @@ enum Side {
     Right,
 }
 
-/// The ids of the lines on one side of `offset`, nearest first, until `room` is exceeded. The
-/// nearest is the cursor's own line up to the cursor; each has its terminator.
-fn read(
-    snapshot: &Snapshot,
+/// A line, or the part of it on one side of the cursor, with its terminator.
+struct Line {
+    range: Range<usize>,
+    ids: Vec<u32>,
+}
+
+/// The text on one side of the cursor, from the cursor on or up to it.
+#[derive(Default)]
+struct Piece {
+    ids: Vec<u32>,
+    bytes: usize,
+}
+
+/// Reads one side of the cursor.
+struct Reader<'a> {
+    snapshot: &'a Snapshot,
     offset: usize,
-    vocab: &Vocab,
-    room: usize,
+    vocab: &'a Vocab,
     side: Side,
-) -> Vec<Vec<u32>> {
-    let longest = room.saturating_mul(BYTES_PER_TOKEN);
-    let mut lines = Vec::new();
-    let mut tokens = 0;
-    let mut line = snapshot.line_of(offset);
-    loop {
-        let whole = snapshot.line_start(line)..snapshot.line_start(line + 1);
-        let part = match side {
+}
+
+impl Reader<'_> {
+    /// The lines, nearest first, until `room` is exceeded.
+    fn read(&self, room: usize) -> Vec<Line> {
+        let Reader {
+            snapshot,
+            offset,
+            vocab,
+            side,
+        } = *self;
+        let longest = room.saturating_mul(BYTES_PER_TOKEN);
+        let mut lines = Vec::new();
+        let mut tokens = 0;
+        let mut number = snapshot.line_of(offset);
+        loop {
+            let whole = snapshot.line_start(number)..snapshot.line_start(number + 1);
+            let range = match side {
+                Side::Left => {
+                    let end = whole.end.min(offset);
+                    end.saturating_sub(longest).max(whole.start)..end
+                }
+                Side::Right => {
+                    let start = whole.start.max(offset);
+                    start..whole.end.min(start.saturating_add(longest))
+                }
+            };
+            let is_cut = range.len() == longest;
+            // A line that is cut here may be cut inside a character, which a slice leaves out.
+            let text = snapshot.slice(range.clone());
+            let range = match side {
+                Side::Left => range.end - text.len()..range.end,
+                Side::Right => range.start..range.start + text.len(),
+            };
+            let ids = vocab.encode(&text);
+            tokens += ids.len();
+            lines.push(Line { range, ids });
+            let is_last = match side {
+                Side::Left => number == 0,
+                Side::Right => number + 1 >= snapshot.line_count(),
+            };
+            if tokens > room || is_cut || is_last {
+                return lines;
+            }
+            match side {
+                Side::Left => number -= 1,
+                Side::Right => number += 1,
+            }
+        }
+    }
+
+    /// As many of the lines as fit. A line is taken in part only if it is the cursor's or too long
+    /// for the room even by itself.
+    fn take(&self, lines: &[Line], room: usize) -> Piece {
+        let mut parts: Vec<Vec<u32>> = Vec::new();
+        let mut rest = room;
+        let mut bytes = 0;
+        for (distance, line) in lines.iter().enumerate() {
+            if line.ids.len() <= rest {
+                parts.push(line.ids.clone());
+                rest -= line.ids.len();
+                bytes += line.range.len();
+                continue;
+            }
+            if distance == 0 || line.ids.len() > room {
+                let part = self.nearest(line, rest);
+                parts.push(part.ids);
+                bytes += part.bytes;
+            }
+            break;
+        }
+        if !self.vocab.is_line_local() {
+            return self.whole(lines, bytes, room);
+        }
+        if self.side == Side::Left {
+            parts.reverse();
+        }
+        Piece {
+            ids: parts.concat(),
+            bytes,
+        }
+    }
+
+    /// The `bytes` next to the cursor encoded together, or fewer whole lines of them if that is
+    /// more than `room` tokens, which the lines' own counts do not rule out.
+    fn whole(&self, lines: &[Line], bytes: usize, room: usize) -> Piece {
+        let mut ends: Vec<usize> = vec![0];
+        for line in lines {
+            ends.push(ends.last().unwrap_or(&0) + line.range.len());
+        }
+        let fewer = ends.iter().rev().copied().filter(|&end| end < bytes);
+        for bytes in [bytes].into_iter().chain(fewer.filter(|&end| end > 0)) {
+            let ids = self.encode(bytes);
+            if ids.len() <= room {
+                return Piece { ids, bytes };
+            }
+        }
+        lines
+            .first()
+            .map_or_else(Piece::default, |line| self.fit(line, room))
+    }
+
+    /// The tokens of a line that are nearest to the cursor, `count` of them, or a few less so that
+    /// no character is cut in two.
+    fn nearest(&self, line: &Line, count: usize) -> Piece {
+        let bytes = |ids: &[u32]| {
+            ids.iter()
+                .map(|&id| self.vocab.bytes(id).len())
+                .sum::<usize>()
+        };
+        // A vocabulary that normalizes text, as sentencepiece does, has tokens that do not tell
+        // which bytes they came from.
+        if bytes(&line.ids) != line.range.len() {
+            return self.fit(line, count);
+        }
+        let starts_inside = |id: &u32| {
+            let first = self.vocab.bytes(*id).first();
+            first.is_some_and(|byte| byte & 0xc0 == 0x80)
+        };
+        let ids = match self.side {
             Side::Left => {
-                let end = whole.end.min(offset);
-                end.saturating_sub(longest).max(whole.start)..end
+                let mut start = line.ids.len() - count;
+                while line.ids.get(start).is_some_and(starts_inside) {
+                    start += 1;
+                }
+                &line.ids[start..]
             }
             Side::Right => {
-                let start = whole.start.max(offset);
-                start..whole.end.min(start.saturating_add(longest))
+                let mut end = count;
+                while end > 0 && line.ids.get(end).is_some_and(starts_inside) {
+                    end -= 1;
+                }
+                &line.ids[..end]
             }
         };
-        let is_cut = part.len() == longest;
-        let ids = vocab.encode(&snapshot.slice(part));
-        tokens += ids.len();
-        lines.push(ids);
-        let is_last = match side {
-            Side::Left => line == 0,
-            Side::Right => line + 1 >= snapshot.line_count(),
+        Piece {
+            ids: ids.to_vec(),
+            bytes: bytes(ids),
+        }
+    }
+
+    /// The longest part of a line next to the cursor, or next to the lines taken before it, that
+    /// has at most `count` tokens when it is encoded by itself.
+    fn fit(&self, line: &Line, count: usize) -> Piece {
+        let text = self.snapshot.slice(line.range.clone());
+        let part = |cut: usize| match self.side {
+            Side::Left => &text[cut..],
+            Side::Right => &text[..cut],
         };
-        if tokens > room || is_cut || is_last {
-            return lines;
+        let mut cuts: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
+        cuts.push(text.len());
+        if self.side == Side::Left {
+            cuts.reverse();
         }
-        match side {
-            Side::Left => line -= 1,
-            Side::Right => line += 1,
+        // A longer part has more tokens, give or take one: near enough to search by halves, and
+        // what is found is checked.
+        let fits = |&cut: &usize| self.vocab.encode(part(cut)).len() <= count;
+        let mut longest = cuts.partition_point(fits);
+        while longest > 1 && !fits(&cuts[longest - 1]) {
+            longest -= 1;
+        }
+        let cut = cuts[longest.saturating_sub(1)];
+        Piece {
+            ids: self.vocab.encode(part(cut)),
+            bytes: part(cut).len(),
         }
     }
-}
 
-/// The ids, in the order of the text, of as many of the lines as fit. A line is taken in part only
-/// if it is the cursor's or too long for the room even by itself.
-fn take(lines: &[Vec<u32>], room: usize, vocab: &Vocab, side: Side) -> Vec<u32> {
-    let mut taken: Vec<&[u32]> = Vec::new();
-    let mut rest = room;
-    for (distance, line) in lines.iter().enumerate() {
-        if line.len() <= rest {
-            taken.push(line);
-            rest -= line.len();
-            continue;
-        }
-        if distance == 0 || line.len() > room {
-            taken.push(nearest(line, rest, vocab, side));
-        }
-        break;
-    }
-    if side == Side::Left {
-        taken.reverse();
-    }
-    taken.concat()
-}
-
-/// The `count` tokens of a line that are nearest to the cursor, or a few less so that no character
-/// is cut in two.
-fn nearest<'a>(line: &'a [u32], count: usize, vocab: &Vocab, side: Side) -> &'a [u32] {
-    let starts_inside = |id: u32| {
-        vocab
-            .bytes(id)
-            .first()
-            .is_some_and(|byte| byte & 0xc0 == 0x80)
-    };
-    match side {
-        Side::Left => {
-            let mut start = line.len() - count;
-            while line.get(start).is_some_and(|&id| starts_inside(id)) {
-                start += 1;
-            }
-            &line[start..]
-        }
-        Side::Right => {
-            let mut end = count;
-            while end > 0 && line.get(end).is_some_and(|&id| starts_inside(id)) {
-                end -= 1;
-            }
-            &line[..end]
-        }
+    /// The ids of so many bytes next to the cursor.
+    fn encode(&self, bytes: usize) -> Vec<u32> {
+        let range = match self.side {
+            Side::Left => self.offset - bytes..self.offset,
+            Side::Right => self.offset..self.offset + bytes,
+        };
+        self.vocab.encode(&self.snapshot.slice(range))
     }
 }
 
@@ -142,7 +275,13 @@ mod tests {
 
     fn check(text: &str, offset: usize, room: usize, expected: Range<usize>) {
         let vocab = fixture::vocab();
-        let window = cut(&Snapshot::new(text, Language::PLAIN), offset, &vocab, room);
+        let window = cut(
+            &Snapshot::new(text, Language::PLAIN),
+            offset,
+            &vocab,
+            room,
+            Sides::Both,
+        );
         assert_eq!(
             window.range,
             expected,
@@ -175,5 +314,31 @@ mod tests {
         check(&format!("{text}\n\n1"), 100_002, 8, 99_995..100_003);
         let text = "世".repeat(50);
         check(&text, 75, 10, 66..75);
+    }
+
+    /// Each side is the ids of its text as a whole, and its bytes are told exactly.
+    #[test]
+    fn tokens_across_lines_are_counted_by_line_and_encoded_together() {
+        let vocab = fixture::across_lines();
+        assert!(!vocab.is_line_local());
+        let text = "fn f() {\n\n    g();\n}\n\n\n世界".repeat(20) + &"1 ".repeat(500);
+        let snapshot = Snapshot::new(&text, Language::PLAIN);
+        let mut saved = 0;
+        for offset in [0, 11, 30, 200, 301, 610, 1100, text.len()] {
+            for room in [0, 1, 7, 40, 100, 10_000] {
+                for sides in [Sides::Both, Sides::Left] {
+                    let Window { left, right, range } = cut(&snapshot, offset, &vocab, room, sides);
+                    let context = format!("{offset} {room} {sides:?} {range:?}");
+                    let [before, after] = [&text[range.start..offset], &text[offset..range.end]];
+                    assert_eq!(left, vocab.encode(before), "{context}");
+                    assert_eq!(right, vocab.encode(after), "{context}");
+                    assert!(left.len() + right.len() <= room, "{context}");
+                    assert!(sides == Sides::Both || after.is_empty(), "{context}");
+                    let by_line = before.split_inclusive('\n').flat_map(|l| vocab.encode(l));
+                    saved += by_line.count() - left.len();
+                }
+            }
+        }
+        assert!(saved > 0, "no token crossed a line");
     }
 }

@@ -18,6 +18,11 @@ use crate::Vocab;
 const PIECES: &str =
     r"\r?\n|\r|[ ]{2,}|\t+|[^\r\n\t\p{L}\p{N}_]?[\p{L}_]+|\p{N}{1,3}| ?[^\s\p{L}\p{N}_]+|\s";
 
+/// The words of GLM-4's vocabularies: marks take the line ends behind them along, and a run of blank
+/// lines is one word.
+const PIECES_ACROSS_LINES: &str =
+    r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
 const SPECIAL: [&str; 7] = [
     "[MASK]",
     "[sMASK]",
@@ -90,10 +95,25 @@ pub fn vocab() -> Vocab {
     Vocab::from_json(tokenizer_json().as_bytes()).expect("the fixture has all it needs")
 }
 
+/// The same page of code with other special tokens: those of another family's vocabulary.
+pub fn with_special(special: &[&str]) -> Vocab {
+    Vocab::from_json(json(special, PIECES).as_bytes()).expect("the fixture has all it needs")
+}
+
+/// A vocabulary with tokens that cross the start of a line.
+pub fn across_lines() -> Vocab {
+    let json = json(&SPECIAL, PIECES_ACROSS_LINES);
+    Vocab::from_json(json.as_bytes()).expect("the fixture has all it needs")
+}
+
 /// The vocabulary as a `tokenizer.json`.
 pub fn tokenizer_json() -> String {
+    json(&SPECIAL, PIECES)
+}
+
+fn json(special: &[&str], pieces: &str) -> String {
     let split = Split::new(
-        SplitPattern::Regex(PIECES.into()),
+        SplitPattern::Regex(pieces.into()),
         SplitDelimiterBehavior::Isolated,
         false,
     )
@@ -117,7 +137,12 @@ pub fn tokenizer_json() -> String {
         .vocab_size(700)
         .min_frequency(2)
         .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
-        .special_tokens(SPECIAL.map(|token| AddedToken::from(token, true)).into())
+        .special_tokens(
+            special
+                .iter()
+                .map(|&token| AddedToken::from(token, true))
+                .collect(),
+        )
         .build();
     tokenizer
         .train(&mut trainer, [TEXT].into_iter())

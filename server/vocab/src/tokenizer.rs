@@ -34,7 +34,8 @@ pub enum Error {
 /// A vocabulary: text to ids and back. Cheap to share behind an `Arc`, never changed once made.
 pub struct Vocab {
     tokenizer: Tokenizer,
-    special: Special,
+    /// The ids of added and of plain tokens, by spelling.
+    spellings: HashMap<String, u32>,
     /// The bytes each id stands for; empty for special ids and for gaps.
     tokens: Vec<Box<[u8]>>,
     /// The id of each single byte.
@@ -55,12 +56,14 @@ impl Vocab {
             })?;
         let plain = tokenizer.get_vocab(false);
         let special =
-            Special::find(|spelling| added.get(spelling).or_else(|| plain.get(spelling)).copied())?;
-        let tokens = token_bytes(&plain, &added, &special);
+            Special::find(|spelling| added.get(spelling).or_else(|| plain.get(spelling)).copied());
+        let tokens = token_bytes(&plain, &added, special.as_ref().ok());
         let byte_ids = byte_ids(&tokens)?;
+        let mut spellings = plain;
+        spellings.extend(added);
         Ok(Vocab {
             tokenizer,
-            special,
+            spellings,
             tokens,
             byte_ids,
         })
@@ -88,9 +91,26 @@ impl Vocab {
         self.tokens.get(id as usize).map_or(&[], |bytes| bytes)
     }
 
-    /// The ids of the special tokens.
-    pub fn special(&self) -> &Special {
-        &self.special
+    /// The ids of GLM's special tokens.
+    pub fn special(&self) -> Result<Special, Error> {
+        Special::find(|spelling| self.id(spelling))
+    }
+
+    /// The id of the token with this spelling.
+    pub fn id(&self, spelling: &str) -> Option<u32> {
+        self.spellings.get(spelling).copied()
+    }
+
+    /// The ids of a text as the maker's tokenizer encodes a whole one.
+    pub fn encode_start(&self, text: &str) -> Vec<u32> {
+        self.encode(text)
+    }
+
+    /// Whether no token crosses the start of a line.
+    pub fn is_line_local(&self) -> bool {
+        let lines = ["}\n", "\n", "\n", "    x\n"];
+        let by_line: Vec<u32> = lines.iter().flat_map(|line| self.encode(line)).collect();
+        self.encode(&lines.concat()) == by_line
     }
 
     /// How many ids there are, special ones included: every id is below this.
@@ -134,18 +154,20 @@ fn take_added(json: &mut Value) -> HashMap<String, u32> {
 fn token_bytes(
     plain: &HashMap<String, u32>,
     added: &HashMap<String, u32>,
-    special: &Special,
+    special: Option<&Special>,
 ) -> Vec<Box<[u8]>> {
-    let Special {
-        mask,
-        smask,
-        gmask,
-        sop,
-        eop,
-        cls,
-        eos,
-    } = *special;
-    let silent = [mask, smask, gmask, sop, eop, cls, eos];
+    let silent = special.map_or(Vec::new(), |special| {
+        let Special {
+            mask,
+            smask,
+            gmask,
+            sop,
+            eop,
+            cls,
+            eos,
+        } = *special;
+        vec![mask, smask, gmask, sop, eop, cls, eos]
+    });
     let len = plain
         .values()
         .chain(added.values())
@@ -221,7 +243,7 @@ mod tests {
     #[test]
     fn special_ids_decode_to_nothing() {
         let vocab = fixture::vocab();
-        let special = *vocab.special();
+        let special = vocab.special().unwrap();
         let mut ids = vocab.encode("ab");
         ids.insert(0, special.cls);
         ids.extend([special.mask, special.eos, u32::MAX]);
@@ -260,9 +282,10 @@ mod tests {
         }
         let vocab = json["model"]["vocab"].as_object_mut().unwrap();
         vocab.remove("[sMASK]");
+        let vocab = Vocab::from_json(json.to_string().as_bytes()).unwrap();
         assert_eq!(
-            error(&json.to_string()).as_deref(),
-            Some("the tokenizer has no special token [sMASK]")
+            vocab.special().map_err(|e| e.to_string()),
+            Err("the tokenizer has no special token [sMASK]".to_owned())
         );
     }
 }

@@ -211,15 +211,22 @@ impl Source<'_> {
     ) -> Option<Example> {
         let reaches_end = end == self.text.len();
         let language = self.snapshot.language();
-        let part_a = infill_v1::part_a(self.vocab, language, pieces, masks, reaches_end);
+        let part_a = infill_v1::part_a(
+            self.vocab,
+            &self.special,
+            language,
+            pieces,
+            masks,
+            reaches_end,
+        );
         let mut order: Vec<(usize, &[u32])> = answers.iter().copied().enumerate().collect();
         rng.shuffle(&mut order);
-        (!order.is_empty()).then(|| weave(part_a, &order, self.vocab.special()))
+        (!order.is_empty()).then(|| weave(part_a, &order, &self.special))
     }
 
     /// Tokens of text for an example of `max_len`, if its blanks make it longer by `growth`.
     fn room(&self, max_len: usize, growth: f32) -> usize {
-        let fixed = infill_v1::overhead(self.vocab, self.snapshot.language());
+        let fixed = infill_v1::overhead(self.vocab, &self.special, self.snapshot.language());
         (max_len.saturating_sub(fixed) as f32 / growth) as usize
     }
 }

@@ -13,7 +13,7 @@ use text::Snapshot;
 use super::{Example, Source};
 use crate::situation::classify;
 use crate::template::infill_v1;
-use crate::{Budget, Mask, Situation, Until, build};
+use crate::{Around, Budget, Mask, Situation, Template, Until, build};
 
 /// Share of cursor and block examples in which all text after the cursor is missing.
 const NOTHING_AFTER: f32 = 0.2;
@@ -208,18 +208,27 @@ impl Source<'_> {
             part_a: max_len.saturating_sub(part_b),
             part_b,
         };
-        let prompt = build(corrupted, situation, self.vocab, budget);
-        let place = prompt.mask_at as u32;
+        let around = Around::default();
+        let prompt = build(
+            corrupted,
+            situation,
+            self.vocab,
+            Template::InfillV1,
+            &around,
+            budget,
+        )
+        .expect("`Source::new` has found every token of this template");
         let mut targets = answer.to_vec();
         let input = if is_cut {
             &answer[..answer.len() - 1]
         } else {
-            targets.push(self.vocab.special().eop);
+            targets.push(self.special.eop);
             answer
         };
         let mut ids = prompt.ids;
         let mut positions = prompt.positions;
         ids.extend_from_slice(input);
+        let place = positions[0].last().copied().unwrap_or(0);
         positions[0].extend(std::iter::repeat_n(place, input.len()));
         positions[1].extend((2u32..).take(input.len()));
         Example {
@@ -286,7 +295,7 @@ impl Source<'_> {
     /// A length for an example with a short answer, more often short than long: a long Part A
     /// costs more than such an answer teaches.
     fn some_len(&self, max_len: usize, rng: &mut Rng) -> usize {
-        let fixed = infill_v1::overhead(self.vocab, self.snapshot.language());
+        let fixed = infill_v1::overhead(self.vocab, &self.special, self.snapshot.language());
         let least = max_len.min(fixed + PART_A_MIN);
         least + ((max_len - least) as f32 * rng.f32().powi(2)) as usize
     }

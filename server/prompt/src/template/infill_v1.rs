@@ -5,13 +5,16 @@
 //! answer, `<|endofpiece|>`.
 
 use grammars::Language;
-use vocab::Vocab;
+use vocab::{Special, Vocab};
 
-use crate::Mask;
+use super::{Blank, Laid};
+use crate::sequence::Input;
+use crate::tokens::Tokens;
+use crate::{Error, Mask};
 
 /// The name of this template, as models, shards and cache keys carry it. Any change of what the
 /// functions here give is a new version.
-pub const VERSION: &str = "infill_v1";
+pub(crate) const VERSION: &str = "infill_v1";
 
 /// Part A with the places of its masks.
 pub(crate) struct PartA {
@@ -19,9 +22,43 @@ pub(crate) struct PartA {
     pub masks: Vec<usize>,
 }
 
+/// A blank with the text around it. The answer ends at `<|endofpiece|>`, or with the file.
+pub(crate) fn blank(blank: &Blank) -> Result<Laid, Error> {
+    let tokens = blank.tokens;
+    let special = special(tokens)?;
+    let part_a = part_a(
+        tokens.vocab,
+        &special,
+        blank.language,
+        &[blank.left, blank.right],
+        &[blank.situation.mask],
+        blank.reaches_end,
+    );
+    let mask_at = part_a.masks[0];
+    let stops = vec![special.eop, special.eos];
+    Ok(Laid {
+        input: Input::blank(part_a.ids, mask_at, special.sop, stops),
+        mask_at: Some(mask_at),
+    })
+}
+
+/// The tokens that a prompt and its answer are made of.
+pub(crate) fn special(tokens: Tokens) -> Result<Special, Error> {
+    Ok(Special {
+        mask: tokens.id(&["[MASK]"])?,
+        smask: tokens.id(&["[sMASK]"])?,
+        gmask: tokens.id(&["[gMASK]"])?,
+        sop: tokens.id(&["<|startofpiece|>"])?,
+        eop: tokens.id(&["<|endofpiece|>"])?,
+        cls: tokens.id(&["[CLS]"])?,
+        eos: tokens.id(&["<|endoftext|>"])?,
+    })
+}
+
 /// Part A of the text `pieces[0] masks[0] pieces[1] masks[1] … pieces[n]`.
 pub(crate) fn part_a(
     vocab: &Vocab,
+    special: &Special,
     language: Language,
     pieces: &[&[u32]],
     masks: &[Mask],
@@ -32,8 +69,7 @@ pub(crate) fn part_a(
         masks.len() + 1,
         "a mask between any two pieces"
     );
-    let special = vocab.special();
-    let mut ids = head(vocab, language);
+    let mut ids = head(vocab, special, language);
     let mut places = Vec::with_capacity(masks.len());
     for (index, piece) in pieces.iter().enumerate() {
         ids.extend_from_slice(piece);
@@ -53,13 +89,13 @@ pub(crate) fn part_a(
 }
 
 /// Tokens of Part A that are not text: the head, one mask and `<|endoftext|>`.
-pub(crate) fn overhead(vocab: &Vocab, language: Language) -> usize {
-    head(vocab, language).len() + 2
+pub(crate) fn overhead(vocab: &Vocab, special: &Special, language: Language) -> usize {
+    head(vocab, special, language).len() + 2
 }
 
 /// What comes before the text.
-fn head(vocab: &Vocab, language: Language) -> Vec<u32> {
-    let mut ids = vec![vocab.special().cls];
+fn head(vocab: &Vocab, special: &Special, language: Language) -> Vec<u32> {
+    let mut ids = vec![special.cls];
     if let Some(tag) = language.tag() {
         ids.extend(vocab.encode(&format!("{tag}\n")));
     }

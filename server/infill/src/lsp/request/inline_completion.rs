@@ -100,7 +100,7 @@ async fn items(session: &Session, asked: Asked) -> Result<InlineCompletionList, 
 #[cfg(test)]
 mod tests {
     use grammars::Language;
-    use prompt::template::infill_v1;
+    use prompt::Template;
     use serde_json::{Value, json};
 
     use super::*;
@@ -118,7 +118,7 @@ mod tests {
         session.documents.open(url.clone(), TEXT, 1, python);
         let stored = cache::Context {
             model: &rooms.model.id,
-            template: infill_v1::VERSION,
+            template: Template::InfillV1.name(),
             language: python.name(),
             path: url.as_str(),
             kind: 0,
