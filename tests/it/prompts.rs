@@ -63,7 +63,7 @@ fn check_positions(prompt: &Prompt, vocab: &Vocab) {
         mask_at,
         ..
     } = prompt;
-    let special = vocab.special();
+    let special = vocab.special().expect("a vocabulary of this template has its special tokens");
     assert!(*part_a <= BUDGET.part_a, "{part_a} tokens");
     assert_eq!(ids.len(), part_a + 1);
     assert_eq!(ids.last(), Some(&special.sop));
@@ -80,7 +80,7 @@ fn check_positions(prompt: &Prompt, vocab: &Vocab) {
 
 /// The ids as text, special ones spelled out.
 fn spell(ids: &[u32], vocab: &Vocab) -> String {
-    let special = vocab.special();
+    let special = vocab.special().expect("a vocabulary of this template has its special tokens");
     let name = |id: u32| match id {
         id if id == special.mask => Some("⟦[MASK]⟧"),
         id if id == special.smask => Some("⟦[sMASK]⟧"),

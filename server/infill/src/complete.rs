@@ -187,7 +187,7 @@ impl Trip {
             class,
             ..
         } = &*self.ask;
-        let special = self.rooms.vocab.special();
+        let special = self.rooms.vocab.special().expect("a vocabulary of this template has its special tokens");
         let job = Job {
             ids: prompt.ids,
             positions: prompt.positions,

@@ -156,7 +156,7 @@ impl Figures {
         self.tokens += example.ids.len();
         self.loss_tokens += example.targets.len();
         *self.languages.entry(language.name()).or_default() += example.ids.len();
-        let special = vocab.special();
+        let special = vocab.special().expect("a vocabulary of this template has its special tokens");
         let kinds = [
             ("[MASK]", special.mask),
             ("[sMASK]", special.smask),

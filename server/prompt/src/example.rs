@@ -195,7 +195,7 @@ mod tests {
     /// first. Tokens are 11 … 16 here.
     #[test]
     fn the_papers_own_example() {
-        let special = *fixture::vocab().special();
+        let special = fixture::vocab().special().expect("a vocabulary of this template has its special tokens");
         let Special { mask, sop, eop, .. } = special;
         let part_a = PartA {
             ids: vec![11, 12, mask, 14, mask],
@@ -235,7 +235,7 @@ mod tests {
 
     /// Part A with every mask answered, as text, and how many masks there were.
     fn answered(example: &Example, vocab: &Vocab) -> (String, usize) {
-        let special = vocab.special();
+        let special = vocab.special().expect("a vocabulary of this template has its special tokens");
         let masks = [special.mask, special.smask, special.gmask];
         let (part_a, part_b) = example.ids.split_at(example.part_a);
         let rows = &example.positions[0][example.part_a..];

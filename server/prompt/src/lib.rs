@@ -65,7 +65,7 @@ pub fn build(snapshot: &Snapshot, situation: &Situation, vocab: &Vocab, budget: 
     let part_a = infill_v1::part_a(vocab, language, &pieces, &[situation.mask], reaches_end);
     let mask_at = part_a.masks[0];
     let mut sequence = Sequence::new(part_a.ids);
-    sequence.open(mask_at, &[], vocab.special());
+    sequence.open(mask_at, &[], &vocab.special().expect("a vocabulary of this template has its special tokens"));
     Prompt {
         ids: sequence.ids,
         positions: sequence.positions,

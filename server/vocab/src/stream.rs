@@ -84,7 +84,7 @@ mod tests {
     fn special_and_unknown_ids_are_silent() {
         let vocab = Arc::new(fixture::vocab());
         let mut stream = Stream::new(vocab.clone());
-        assert_eq!(stream.push(vocab.special().eop), "");
+        assert_eq!(stream.push(vocab.special().unwrap().eop), "");
         assert_eq!(stream.push(u32::MAX), "");
         assert_eq!(stream.push(vocab.byte_id(b'x')), "x");
     }

@@ -214,7 +214,7 @@ impl Source<'_> {
         let part_a = infill_v1::part_a(self.vocab, language, pieces, masks, reaches_end);
         let mut order: Vec<(usize, &[u32])> = answers.iter().copied().enumerate().collect();
         rng.shuffle(&mut order);
-        (!order.is_empty()).then(|| weave(part_a, &order, self.vocab.special()))
+        (!order.is_empty()).then(|| weave(part_a, &order, &self.vocab.special().expect("a vocabulary of this template has its special tokens")))
     }
 
     /// Tokens of text for an example of `max_len`, if its blanks make it longer by `growth`.

@@ -214,7 +214,7 @@ impl Source<'_> {
         let input = if is_cut {
             &answer[..answer.len() - 1]
         } else {
-            targets.push(self.vocab.special().eop);
+            targets.push(self.vocab.special().expect("a vocabulary of this template has its special tokens").eop);
             answer
         };
         let mut ids = prompt.ids;

@@ -32,7 +32,7 @@ pub(crate) fn part_a(
         masks.len() + 1,
         "a mask between any two pieces"
     );
-    let special = vocab.special();
+    let special = vocab.special().expect("a vocabulary of this template has its special tokens");
     let mut ids = head(vocab, language);
     let mut places = Vec::with_capacity(masks.len());
     for (index, piece) in pieces.iter().enumerate() {
@@ -59,7 +59,7 @@ pub(crate) fn overhead(vocab: &Vocab, language: Language) -> usize {
 
 /// What comes before the text.
 fn head(vocab: &Vocab, language: Language) -> Vec<u32> {
-    let mut ids = vec![vocab.special().cls];
+    let mut ids = vec![vocab.special().expect("a vocabulary of this template has its special tokens").cls];
     if let Some(tag) = language.tag() {
         ids.extend(vocab.encode(&format!("{tag}\n")));
     }
