@@ -21,8 +21,8 @@ const LARGEST_COUNT: u64 = 1 << 24;
 pub enum Source {
     /// Bytes built into the binary.
     Static(&'static [u8]),
-    /// A file, mapped into memory while it is loaded.
-    File(PathBuf),
+    /// A file or folder; files are mapped into memory while they are loaded.
+    Path(PathBuf),
 }
 
 impl Source {
@@ -38,7 +38,7 @@ impl Source {
                 bytes,
                 device,
             )?),
-            Source::File(path) => {
+            Source::Path(path) => {
                 let failed = |source| Error::Open {
                     path: path.clone(),
                     source,
@@ -217,19 +217,16 @@ mod tests {
     };
 
     fn file() -> Vec<u8> {
-        let config = crate::Config {
-            layers: 1,
-            width: 32,
-            heads: 2,
-            inner: 32,
-            context: 8,
-            ..fixture::tiny(20)
-        };
+        let config = fixture::glm(1, 32, 2, 32, 20, 8);
         fixture::gguf(&config, Weights::Q8, 1, None)
     }
 
     fn load(bytes: &[u8]) -> Result<Model, Error> {
-        Model::from_gguf(Source::Static(bytes.to_vec().leak()), &Device::Cpu)
+        Model::open(
+            &Source::Static(bytes.to_vec().leak()),
+            crate::Weights::AsStored,
+            &Device::Cpu,
+        )
     }
 
     /// The file with one run of bytes replaced by another of the same length.
@@ -312,9 +309,13 @@ mod tests {
 
     #[test]
     fn a_missing_file_is_named() {
-        let error = Model::from_gguf(Source::File("no/such/model.gguf".into()), &Device::Cpu)
-            .err()
-            .unwrap();
+        let error = Model::open(
+            &Source::Path("no/such/model.gguf".into()),
+            crate::Weights::AsStored,
+            &Device::Cpu,
+        )
+        .err()
+        .unwrap();
         assert!(error.to_string().contains("no/such/model.gguf"), "{error}");
     }
 

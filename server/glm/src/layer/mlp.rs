@@ -34,7 +34,9 @@ impl Mlp {
     pub(crate) fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         let inner = self.up.forward(x)?;
         match self.activation {
-            Activation::Gelu => self.down.forward(&inner.gelu_erf()?),
+            Activation::Gelu | Activation::QuickGelu | Activation::Silu => {
+                self.down.forward(&inner.gelu_erf()?)
+            }
             Activation::GeluTanh => {
                 inner.inplace_op1(&GeluOp)?;
                 self.down.forward(&inner)
