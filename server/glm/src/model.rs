@@ -165,9 +165,7 @@ impl Model {
         let mask = Mask::new(chunk.prefix, kv.len(), new)?;
         let wanted = if want == Want::All { new } else { 1 };
 
-        let mut x = self
-            .embedding
-            .rows(chunk.ids, self.config.width, &self.device)?;
+        let mut x = self.embedding.rows(chunk.ids, &self.device)?;
         x = self.positions.add(&x, chunk.positions)?;
         for (index, (layer, kv)) in self.layers.iter().zip(kv.layers_mut()).enumerate() {
             if halt() {

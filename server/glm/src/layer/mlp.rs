@@ -19,12 +19,14 @@ impl Mlp {
                 &format!("{name}_up"),
                 config.inner,
                 config.width,
+                true,
             )?,
             down: Linear::load(
                 checkpoint,
                 &format!("{name}_down"),
                 config.width,
                 config.inner,
+                true,
             )?,
             activation: config.activation,
         })
