@@ -7,9 +7,9 @@ use crate::{
     Config, Error, KvCache, Source, Weights,
     checkpoint::Checkpoint,
     kernels::cpu,
-    layer::{Layer, LayerNorm, Matrix},
+    layer::{Layer, Matrix, Norm, Pass},
     mask::Mask,
-    positions::Positions,
+    positions::{Positions, look_up},
 };
 use candle_core::{Device, Tensor};
 
@@ -27,7 +27,11 @@ pub struct Model {
     embedding: Matrix,
     positions: Positions,
     layers: Vec<Layer>,
-    norm: LayerNorm,
+    norm: Norm,
+    /// The head, if it is not the token embedding.
+    head: Option<Matrix>,
+    /// What the last layer's queries come from, one row a place.
+    top_query: Option<Tensor>,
     device: Device,
     pool: rayon::ThreadPool,
 }
@@ -80,25 +84,30 @@ impl Logits {
 impl Model {
     /// Loads a checkpoint, its matrices brought to the type that `weights` says.
     pub fn open(source: &Source, weights: Weights, device: &Device) -> Result<Model, Error> {
-        // The checkpoint hands out matrices; it is its business to bring them to the type wanted.
-        let _ = weights;
-        source.read(device, Model::load)
+        source.read(weights, device, Model::load)
     }
 
-    fn load(checkpoint: &Checkpoint) -> Result<Model, Error> {
-        let config = Config::read(checkpoint)?;
+    fn load(mut checkpoint: Checkpoint) -> Result<Model, Error> {
+        let config = Config::read(&checkpoint)?;
+        checkpoint.arrange(&config);
+        let checkpoint = &checkpoint;
         let own = |key| Ok::<_, Error>(checkpoint.optional_text(key)?.map(str::to_owned));
+        let matrix = |name| checkpoint.matrix(name, config.vocabulary, config.width);
+        let top_query =
+            || checkpoint.table("top_query_embd.weight", config.places(), config.width);
         Ok(Model {
-            name: checkpoint.text("general.name")?.to_owned(),
+            name: checkpoint.name(),
             id: format!("{:016x}", checkpoint.digest()),
             template: own("infill.template")?,
             tokenizer: own("tokenizer.huggingface.json")?,
-            embedding: checkpoint.matrix("token_embd.weight", config.vocabulary, config.width)?,
+            embedding: matrix("token_embd.weight")?,
             positions: Positions::load(checkpoint, &config)?,
             layers: (0..config.layers)
                 .map(|index| Layer::load(checkpoint, index, &config))
                 .collect::<Result<_, _>>()?,
-            norm: LayerNorm::load(checkpoint, "output_norm", &config)?,
+            norm: Norm::load(checkpoint, "output_norm", &config)?,
+            head: (!config.tied).then(|| matrix("output.weight")).transpose()?,
+            top_query: config.top_query.then(top_query).transpose()?,
             device: checkpoint.device().clone(),
             pool: pool(THREADS)?,
             config,
@@ -138,7 +147,7 @@ impl Model {
 
     /// An empty cache for a sequence of this model.
     pub fn kv(&self) -> KvCache {
-        KvCache::new(self.config.layers, self.config.width)
+        KvCache::new(&self.config)
     }
 
     /// Runs the tokens of `chunk` after those in `kv` and gives the logits wanted. `halt` is asked before each layer;
@@ -162,24 +171,36 @@ impl Model {
         halt: &(dyn Fn() -> bool + Sync),
     ) -> Result<Logits, Error> {
         let new = chunk.ids.len();
-        let mask = Mask::new(chunk.prefix, kv.len(), new)?;
+        let prefix = if self.config.prefix { chunk.prefix } else { 0 };
+        let pass = Pass {
+            mask: Mask::new(prefix, kv.len(), new)?,
+            turns: self.positions.turns(chunk.positions),
+        };
         let wanted = if want == Want::All { new } else { 1 };
-
-        let mut x = self.embedding.rows(chunk.ids, &self.device)?;
-        x = self.positions.add(&x, chunk.positions)?;
+        let x = self.embedding.rows(chunk.ids, &self.device)?;
+        let mut x = self.positions.add(x, chunk.positions)?;
+        let asking = match &self.top_query {
+            Some(table) => Some(look_up(table, &chunk.positions[0][new - wanted..])?),
+            None => None,
+        };
+        let last = self.layers.len() - 1;
         for (index, (layer, kv)) in self.layers.iter().zip(kv.layers_mut()).enumerate() {
             if halt() {
                 return Err(Error::Halted);
             }
             // No later layer needs the other rows of the last one.
-            let keep = if index + 1 == self.layers.len() {
-                wanted
-            } else {
-                new
-            };
-            x = layer.forward(&x, &mask, kv, keep)?;
+            let keep = if index == last { wanted } else { new };
+            let asking = asking.as_ref().filter(|_| index == last);
+            if asking.is_some() {
+                // The norm that closes other models comes before the layer whose queries are learned.
+                x = self.norm.forward(&x)?;
+            }
+            x = layer.forward(&x, asking, &pass, kv, keep)?;
         }
-        let logits = self.embedding.forward(&self.norm.forward(&x)?)?;
+        if asking.is_none() {
+            x = self.norm.forward(&x)?;
+        }
+        let logits = self.head.as_ref().unwrap_or(&self.embedding).forward(&x)?;
         kv.extend(new);
         Ok(Logits {
             rows: wanted,

@@ -169,6 +169,11 @@ impl Linear {
         })
     }
 
+    /// The matrix without a bias.
+    pub(crate) fn plain(weight: Matrix) -> Linear {
+        Linear { weight, bias: None }
+    }
+
     /// x · weightᵀ + bias.
     pub(crate) fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         self.weight.multiply(x, self.bias.as_ref())
