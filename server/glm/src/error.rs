@@ -13,8 +13,8 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The bytes are not a whole GGUF file.
-    #[error("cannot read the model {file}: {why}; fetch or export the GGUF file again")]
+    /// The bytes are not a whole file of a known format.
+    #[error("cannot read the model {file}: {why}; fetch or export it again")]
     Format {
         /// The file, or the name of the embedded model.
         file: String,

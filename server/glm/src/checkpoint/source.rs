@@ -128,7 +128,12 @@ fn inside(folder: &Path) -> Result<Inside, Error> {
     {
         return Ok((ranks_in(folder)?, true, None));
     }
-    for endings in [&["gguf"][..], &["safetensors"], &["bin", "pt", "pth"]] {
+    let mut order = [&["gguf"][..], &["safetensors"], &["bin", "pt", "pth"]];
+    if folder.join("model_config.json").is_file() {
+        // What SAT describes, SAT saved.
+        order.reverse();
+    }
+    for endings in order {
         let matching: Vec<_> = names
             .iter()
             .filter(|path| {

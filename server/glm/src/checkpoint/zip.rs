@@ -59,6 +59,8 @@ fn directory(bytes: &[u8]) -> Result<(u64, usize), String> {
         .rposition(|window| window == b"PK\x05\x06")
         .map(|position| from + position)
         .ok_or("its zip directory is missing: the file is cut short")?;
+    // The last field, the comment's length, is read for its presence.
+    field(bytes, end + 20, 2)?;
     let mut count = field(bytes, end + 10, 2)?;
     let mut start = field(bytes, end + 16, 4)?;
     let locator = end
