@@ -9,8 +9,10 @@
 //! makes a matrix of them.
 
 mod gguf;
+mod inspect;
 mod layout;
 mod load;
+mod needs;
 mod pickle;
 mod safetensors;
 mod shards;
@@ -19,6 +21,7 @@ mod torch;
 mod view;
 mod zip;
 
+pub use inspect::{Info, Memory, TensorInfo, inspect, verify};
 pub use source::Source;
 
 pub(crate) use gguf::Value;
