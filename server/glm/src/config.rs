@@ -3,7 +3,18 @@
 //! Takes a checkpoint, gives a [`Config`]; layers are built from it and from nothing else. One file of this folder
 //! reads each kind of description. Whether the tensors really have these shapes is checked where each one is loaded.
 
-use crate::{Error, checkpoint::Checkpoint};
+mod fields;
+mod gguf;
+mod hf;
+mod own;
+mod sat;
+
+pub(crate) use own::{Pair, pairs};
+
+use crate::{
+    Error,
+    checkpoint::{Checkpoint, Description},
+};
 
 /// The sizes and choices of one model.
 #[derive(Debug, Clone, PartialEq)]
@@ -303,55 +314,79 @@ impl Config {
 
     /// Reads and checks the description of a checkpoint.
     pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Config, Error> {
-        let architecture = checkpoint.text("general.architecture")?;
-        if architecture != "glm" {
-            let why = format!("is `{architecture}`, and only `glm` is known");
-            return Err(checkpoint.bad_metadata("general.architecture", why));
+        let config = match checkpoint.description() {
+            Description::Gguf(_) => match checkpoint.text("general.architecture")? {
+                "glm" => own::read(checkpoint)?,
+                other => gguf::read(checkpoint, other)?,
+            },
+            Description::Json(_) => hf::read(checkpoint)?,
+            Description::Sat(_) => sat::read(checkpoint)?,
+        };
+        match config.fault() {
+            None => Ok(config),
+            Some((what, why)) => Err(checkpoint.bad_metadata(what, why)),
         }
-        let activation = match checkpoint.text("glm.activation")? {
-            "gelu_tanh" => Activation::GeluTanh,
-            "gelu" => Activation::Gelu,
-            other => {
-                let why = format!("is `{other}`, and only `gelu_tanh` and `gelu` are known");
-                return Err(checkpoint.bad_metadata("glm.activation", why));
+    }
+
+    /// The first size that cannot be, and why.
+    fn fault(&self) -> Option<(&'static str, String)> {
+        let sizes = [
+            ("layers", self.layers, 1 << 12),
+            ("width", self.width, 1 << 20),
+            ("vocabulary", self.vocabulary, 1 << 24),
+            ("context", self.context, 1 << 24),
+            ("feed-forward length", self.inner, 1 << 22),
+            ("heads", self.attention.heads(), 1 << 12),
+        ];
+        for (what, size, most) in sizes {
+            if size == 0 || size > most {
+                return Some((what, format!("is {size}, not between 1 and {most}")));
+            }
+        }
+        if !(self.epsilon > 0.0 && self.epsilon < 1.0) {
+            return Some(("epsilon", format!("is {}, not a small positive number", self.epsilon)));
+        }
+        let rotatable = match self.attention {
+            Attention::Grouped(sizes) => {
+                if sizes.head_size == 0 || sizes.head_size > 1 << 12 {
+                    return Some(("head size", format!("is {}", sizes.head_size)));
+                }
+                if sizes.kv_heads == 0 || !sizes.heads.is_multiple_of(sizes.kv_heads) {
+                    let why = format!("are {}, which does not divide the {} heads", sizes.kv_heads, sizes.heads);
+                    return Some(("heads of keys", why));
+                }
+                sizes.head_size
+            }
+            Attention::Latent(sizes) => {
+                let rank = sizes.query_rank.unwrap_or(1);
+                let sizes = [rank, sizes.kv_rank, sizes.nope, sizes.rope, sizes.value];
+                if sizes.iter().any(|&size| size == 0 || size > 1 << 16) {
+                    return Some(("sizes of latent attention", format!("are {sizes:?}")));
+                }
+                sizes[3]
             }
         };
-        let width = checkpoint.count("glm.embedding_length")?;
-        let heads = checkpoint.count("glm.attention.head_count")?;
-        let config = Config {
-            architecture: Architecture::Glm,
-            layers: checkpoint.count("glm.block_count")?,
-            width,
-            vocabulary: checkpoint.rows("token_embd.weight")?,
-            context: checkpoint.count("glm.context_length")?,
-            norm: Norm::Layer,
-            epsilon: checkpoint.float("glm.attention.layer_norm_epsilon")?,
-            block: Block::PreNorm,
-            attention: Attention::Grouped(Grouped {
-                heads,
-                kv_heads: heads,
-                head_size: width / heads,
-                qkv_bias: true,
-                qk_norm: false,
-            }),
-            positions: Positions::Learned { rows: 2 },
-            prefix: true,
-            inner: checkpoint.count("glm.feed_forward_length")?,
-            gated: false,
-            activation,
-            linear_bias: true,
-            experts: None,
-            top_query: false,
-            tied: true,
-        };
-        if !width.is_multiple_of(heads) {
-            let why = format!("is {heads}, which does not divide the width {width}");
-            return Err(checkpoint.bad_metadata("glm.attention.head_count", why));
+        if let Positions::Rotary(rotary) = self.positions {
+            let step = 2 * rotary.rows.max(1);
+            if rotary.size == 0 || rotary.size > rotatable || !rotary.size.is_multiple_of(step) {
+                return Some(("rotated numbers", format!("are {} of a head's {rotatable}", rotary.size)));
+            }
+            if !(rotary.base > 1.0 && rotary.base.is_finite()) {
+                return Some(("base of the rotation", format!("is {}", rotary.base)));
+            }
+            if rotary.yarn.is_some_and(|yarn| !(yarn.factor > 0.0) || yarn.beta_fast <= 0.0 || yarn.beta_slow <= 0.0) {
+                return Some(("YaRN", "has a factor or bound that is not positive".to_owned()));
+            }
         }
-        if !(config.epsilon > 0.0 && config.epsilon < 1.0) {
-            let why = format!("is {}, not a small positive number", config.epsilon);
-            return Err(checkpoint.bad_metadata("glm.attention.layer_norm_epsilon", why));
-        }
-        Ok(config)
+        let experts = self.experts?;
+        let whole = (1..=1 << 14).contains(&experts.count)
+            && (1..=experts.count).contains(&experts.chosen)
+            && experts.inner > 0
+            && experts.shared <= 1 << 8
+            && experts.groups > 0
+            && experts.count.is_multiple_of(experts.groups)
+            && (1..=experts.groups).contains(&experts.chosen_groups)
+            && experts.chosen <= experts.count / experts.groups * experts.chosen_groups;
+        (!whole).then(|| ("experts", format!("do not fit together: {experts:?}")))
     }
 }

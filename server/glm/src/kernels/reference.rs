@@ -71,15 +71,22 @@ fn mix<'a>(
 ) -> Vec<f32> {
     let score = |row| {
         let products = query.iter().zip(key(row));
-        products.map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>() * f64::from(scale)
+        products
+            .map(|(&a, &b)| f64::from(a) * f64::from(b))
+            .sum::<f64>()
+            * f64::from(scale)
     };
     let weights: Vec<f64> = (0..visible).map(|row| score(row).exp()).collect();
     let total: f64 = weights.iter().sum();
     let column = |i: usize| {
         let products = weights.iter().enumerate();
-        products.map(|(row, w)| w * f64::from(value(row)[i])).sum::<f64>()
+        products
+            .map(|(row, w)| w * f64::from(value(row)[i]))
+            .sum::<f64>()
     };
-    (0..value(0).len()).map(|i| (column(i) / total) as f32).collect()
+    (0..value(0).len())
+        .map(|i| (column(i) / total) as f32)
+        .collect()
 }
 
 /// (x − mean) / √(variance + epsilon) · weight + bias, row by row.
@@ -109,7 +116,10 @@ pub fn rms_norm(x: Rows, weight: &[f32], epsilon: f32) -> Vec<f32> {
         let row = x.row(t).iter().map(|&x| f64::from(x));
         let mean = row.clone().map(|x| x * x).sum::<f64>() / x.width() as f64;
         let scale = 1.0 / (mean + f64::from(epsilon)).sqrt();
-        out.extend(row.zip(weight).map(|(x, &w)| (x * scale * f64::from(w)) as f32));
+        out.extend(
+            row.zip(weight)
+                .map(|(x, &w)| (x * scale * f64::from(w)) as f32),
+        );
     }
     out
 }
@@ -127,8 +137,8 @@ pub fn activate(activation: Activation, x: f32) -> f32 {
 /// x · Φ(x), Φ the normal distribution's integral, here by Simpson's rule from 0.
 fn gelu(x: f32) -> f32 {
     const STEPS: usize = 2000;
-    let x = f64::from(x).clamp(-12.0, 12.0);
-    let width = x / STEPS as f64;
+    let x = f64::from(x);
+    let width = x.clamp(-12.0, 12.0) / STEPS as f64;
     let density = |at: f64| (-0.5 * at * at).exp() / (2.0 * std::f64::consts::PI).sqrt();
     let sum: f64 = (0..=STEPS)
         .map(|step| {

@@ -32,8 +32,7 @@ impl Grouped {
     ) -> Result<Grouped, Error> {
         let width = config.width;
         let rows = sizes.queries() + 2 * sizes.keys();
-        let norm =
-            |part| checkpoint.vector(&format!("{name}_{part}_norm.weight"), sizes.head_size);
+        let norm = |part| checkpoint.vector(&format!("{name}_{part}_norm.weight"), sizes.head_size);
         let head_norms = if sizes.qk_norm {
             Some([norm("q")?, norm("k")?])
         } else {
@@ -109,7 +108,10 @@ impl Grouped {
         let Some([query, key]) = &self.head_norms else {
             return Ok(());
         };
-        let heads = [0..self.sizes.heads, self.sizes.heads..self.sizes.heads + self.sizes.kv_heads];
+        let heads = [
+            0..self.sizes.heads,
+            self.sizes.heads..self.sizes.heads + self.sizes.kv_heads,
+        ];
         for (heads, weight) in heads.into_iter().zip([query, key]) {
             fused.inplace_op2(
                 weight,

@@ -5,12 +5,7 @@
 //! the matrix's key half is multiplied into the query instead (q · (K c) = (Kᵀ q) · c), and its value half into the
 //! mixed latents after the softmax. The cache keeps latent and rotated key, one row a token.
 
-use super::{
-    Pass,
-    grouped::TurnOp,
-    linear::Linear,
-    norm::Norm,
-};
+use super::{Pass, grouped::TurnOp, linear::Linear, norm::Norm};
 use crate::{
     Config, Error, Latent as Sizes, Positions,
     checkpoint::Checkpoint,
@@ -47,10 +42,21 @@ impl Latent {
     ) -> Result<Latent, Error> {
         let (width, heads, rank) = (config.width, sizes.heads, sizes.kv_rank);
         let linear = |part: &str, outputs, inputs| {
-            Linear::load(checkpoint, &format!("{name}_{part}"), outputs, inputs, false)
+            Linear::load(
+                checkpoint,
+                &format!("{name}_{part}"),
+                outputs,
+                inputs,
+                false,
+            )
         };
         let norm = |part: &str, width| {
-            Norm::rms(checkpoint, &format!("{name}_{part}_norm"), width, sizes.norm_epsilon)
+            Norm::rms(
+                checkpoint,
+                &format!("{name}_{part}_norm"),
+                width,
+                sizes.norm_epsilon,
+            )
         };
         let queries = heads * (sizes.nope + sizes.rope);
         let (query_down, query_up) = match sizes.query_rank {
@@ -189,9 +195,6 @@ impl CustomOp1 for AttendOp<'_> {
         let mut out = vec![0.0; queries.count() * self.rank];
         let visible = |row: usize| self.mask.visible(self.first + row / self.heads);
         cpu::attend_latent(queries, rows, self.rank, self.scale, visible, &mut out);
-        Ok((
-            CpuStorage::F32(out),
-            (queries.count(), self.rank).into(),
-        ))
+        Ok((CpuStorage::F32(out), (queries.count(), self.rank).into()))
     }
 }

@@ -85,7 +85,11 @@ mod tests {
     #[test]
     fn close_to_the_reference() {
         for activation in ALL {
-            let step = if activation == Activation::Gelu { 40 } else { 1 };
+            let step = if activation == Activation::Gelu {
+                40
+            } else {
+                1
+            };
             let x: Vec<f32> = (0..40_003)
                 .step_by(step)
                 .map(|i| (i as f32 - 20_000.0) / 1_500.0)

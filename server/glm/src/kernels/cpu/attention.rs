@@ -313,7 +313,10 @@ mod tests {
         };
         let (width, key_width) = (heads.queries * size, heads.keys * size);
         let queries = random.normal(new * width);
-        let (keys, values) = (random.normal(all * key_width), random.normal(all * key_width));
+        let (keys, values) = (
+            random.normal(all * key_width),
+            random.normal(all * key_width),
+        );
         let queries = Rows::new(&queries, width);
         let [key_rows, value_rows] = [&keys, &values].map(|rows| Rows::new(rows, key_width));
         let mut cache = Keys::default();

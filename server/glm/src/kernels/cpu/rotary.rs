@@ -64,8 +64,7 @@ fn rotate_head(head: &mut [f32], turns: Turns, cosines: &[f32], sines: &[f32]) {
         match turns.layout {
             Pairs::Half => {
                 let (first, second) = section.split_at_mut(turns.pairs);
-                for (((a, b), cosine), sine) in
-                    first.iter_mut().zip(second).zip(cosines).zip(sines)
+                for (((a, b), cosine), sine) in first.iter_mut().zip(second).zip(cosines).zip(sines)
                 {
                     (*a, *b) = (*a * cosine - *b * sine, *b * cosine + *a * sine);
                 }
