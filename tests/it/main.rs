@@ -17,6 +17,7 @@ mod editors;
 mod finishing;
 
 // The model against numbers that a PyTorch implementation made, on random weights.
+mod family;
 mod parity;
 
 // Prompts as text, for cursors in several languages: what the model is given to read.
