@@ -17,12 +17,14 @@ mod pickle;
 mod safetensors;
 mod shards;
 mod source;
+mod tokenizer;
 mod torch;
 mod view;
 mod zip;
 
 pub use inspect::{Info, Memory, TensorInfo, inspect, verify};
 pub use source::Source;
+pub use tokenizer::GgufTokenizer;
 
 pub(crate) use gguf::Value;
 

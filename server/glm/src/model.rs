@@ -5,7 +5,7 @@
 
 use crate::{
     Config, Error, KvCache, Source, Weights,
-    checkpoint::Checkpoint,
+    checkpoint::{Checkpoint, GgufTokenizer},
     kernels::cpu,
     layer::{Layer, Matrix, Norm, Pass},
     mask::Mask,
@@ -24,6 +24,7 @@ pub struct Model {
     id: String,
     template: Option<String>,
     tokenizer: Option<String>,
+    gguf_tokenizer: Option<GgufTokenizer>,
     embedding: Matrix,
     positions: Positions,
     layers: Vec<Layer>,
@@ -100,6 +101,7 @@ impl Model {
             id: format!("{:016x}", checkpoint.digest()),
             template: own("infill.template")?,
             tokenizer: own("tokenizer.huggingface.json")?,
+            gguf_tokenizer: checkpoint.tokenizer(),
             embedding: matrix("token_embd.weight")?,
             positions: Positions::load(checkpoint, &config)?,
             layers: (0..config.layers)
@@ -143,6 +145,11 @@ impl Model {
     /// The `tokenizer.json` that came with the weights.
     pub fn tokenizer_json(&self) -> Option<&[u8]> {
         self.tokenizer.as_deref().map(str::as_bytes)
+    }
+
+    /// The tokenizer that llama.cpp's files carry.
+    pub fn gguf_tokenizer(&self) -> Option<&GgufTokenizer> {
+        self.gguf_tokenizer.as_ref()
     }
 
     /// An empty cache for a sequence of this model.
