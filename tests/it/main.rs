@@ -17,8 +17,10 @@ mod editors;
 mod finishing;
 
 // The model against numbers that a PyTorch implementation made, on random weights.
-mod family;
 mod parity;
+
+// Every member of the family against numbers of the makers' own code, from the makers' own files.
+mod family;
 
 // Prompts as text, for cursors in several languages: what the model is given to read.
 mod prompts;
