@@ -14,6 +14,7 @@ mod layout;
 mod load;
 mod needs;
 mod pickle;
+mod quantize;
 mod safetensors;
 mod shards;
 mod source;
@@ -23,6 +24,7 @@ mod view;
 mod zip;
 
 pub use inspect::{Info, Memory, TensorInfo, inspect, verify};
+pub use quantize::quantize;
 pub use source::Source;
 pub use tokenizer::GgufTokenizer;
 

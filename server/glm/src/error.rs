@@ -13,6 +13,14 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The file could not be written.
+    #[error("cannot write the model file {path}: {source}; check the folder's permissions and free space")]
+    Write {
+        /// The path as given.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The bytes are not a whole file of a known format.
     #[error("cannot read the model {file}: {why}; fetch or export it again")]
     Format {

@@ -20,7 +20,7 @@ mod positions;
 mod weights;
 
 pub use candle_core::Device;
-pub use checkpoint::{GgufTokenizer, Info, Memory, Source, TensorInfo, inspect, verify};
+pub use checkpoint::{GgufTokenizer, Info, Memory, Source, TensorInfo, inspect, quantize, verify};
 pub use config::{
     Activation, Architecture, Attention, Block, Config, Experts, Grouped, Latent, Norm, Pairs,
     Positions, Rotary, Yarn,

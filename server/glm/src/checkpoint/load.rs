@@ -302,7 +302,8 @@ fn ggml(
 /// The bytes of the strips in the order of rows.
 pub(super) fn joined(run: &[Strip]) -> Vec<u8> {
     let mut joined = Vec::new();
-    joined.reserve_exact(run.iter().map(|strip| strip.sheets[0].bytes.len()).sum());
+    let sheets = run.iter().flat_map(|strip| &strip.sheets);
+    joined.reserve_exact(sheets.map(|sheet| sheet.bytes.len()).sum());
     for_each_run(run, |bytes| joined.extend(bytes));
     joined
 }
