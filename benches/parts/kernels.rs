@@ -43,7 +43,7 @@ pub fn bench(criterion: &mut Criterion) {
         let mut inner = random.normal(tokens * config.inner);
         group.throughput(Throughput::Elements(inner.len() as u64));
         group.bench_function(format!("gelu {tokens}×{}", config.inner), |bencher| {
-            bencher.iter(|| cpu::gelu_tanh(&mut inner));
+            bencher.iter(|| cpu::activate(config.activation, &mut inner));
         });
     }
     group.finish();

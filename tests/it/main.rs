@@ -19,6 +19,9 @@ mod finishing;
 // The model against numbers that a PyTorch implementation made, on random weights.
 mod parity;
 
+// Every member of the family against numbers of the makers' own code, from the makers' own files.
+mod family;
+
 // Prompts as text, for cursors in several languages: what the model is given to read.
 mod prompts;
 

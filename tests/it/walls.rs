@@ -34,8 +34,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("reqwest", &["infill"]),
     ("clap", &["infill"]),
     ("anyhow", &["infill"]),
-    // A tokenizer's file is JSON, and only `vocab` may know what is in it.
-    ("serde_json", &["infill", "vocab"]),
+    // A tokenizer's file is JSON, and only `vocab` may know what is in it; a model's `config.json` likewise, `glm`.
+    ("serde_json", &["infill", "vocab", "glm"]),
     ("tokenizers", &["vocab"]),
     ("candle", &["glm"]),
     ("memmap2", &["glm"]),

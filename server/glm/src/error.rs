@@ -13,8 +13,18 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The bytes are not a whole GGUF file.
-    #[error("cannot read the model {file}: {why}; fetch or export the GGUF file again")]
+    /// The file could not be written.
+    #[error(
+        "cannot write the model file {path}: {source}; check the folder's permissions and free space"
+    )]
+    Write {
+        /// The path as given.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The bytes are not a whole file of a known format.
+    #[error("cannot read the model {file}: {why}; fetch or export it again")]
     Format {
         /// The file, or the name of the embedded model.
         file: String,

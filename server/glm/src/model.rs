@@ -4,12 +4,12 @@
 //! mean and which token comes next is for others.
 
 use crate::{
-    Config, Error, KvCache, Source,
-    checkpoint::Checkpoint,
+    Config, Error, KvCache, Source, Weights,
+    checkpoint::{Checkpoint, GgufTokenizer},
     kernels::cpu,
-    layer::{Layer, LayerNorm, Matrix},
+    layer::{Layer, Matrix, Norm, Pass},
     mask::Mask,
-    positions::Positions,
+    positions::{Positions, look_up},
 };
 use candle_core::{Device, Tensor};
 
@@ -24,10 +24,15 @@ pub struct Model {
     id: String,
     template: Option<String>,
     tokenizer: Option<String>,
+    gguf_tokenizer: Option<GgufTokenizer>,
     embedding: Matrix,
     positions: Positions,
     layers: Vec<Layer>,
-    norm: LayerNorm,
+    norm: Norm,
+    /// The head, if it is not the token embedding.
+    head: Option<Matrix>,
+    /// What the last layer's queries come from, one row a place.
+    top_query: Option<Tensor>,
     device: Device,
     pool: rayon::ThreadPool,
 }
@@ -78,25 +83,34 @@ impl Logits {
 }
 
 impl Model {
-    /// Loads a GGUF checkpoint.
-    pub fn from_gguf(bytes: Source, device: &Device) -> Result<Model, Error> {
-        bytes.read(device, Model::load)
+    /// Loads a checkpoint, its matrices brought to the type that `weights` says.
+    pub fn open(source: &Source, weights: Weights, device: &Device) -> Result<Model, Error> {
+        source.read(weights, device, Model::load)
     }
 
-    fn load(checkpoint: &Checkpoint) -> Result<Model, Error> {
-        let config = Config::read(checkpoint)?;
+    fn load(mut checkpoint: Checkpoint) -> Result<Model, Error> {
+        let config = Config::read(&checkpoint)?;
+        checkpoint.arrange(&config);
+        let checkpoint = &checkpoint;
         let own = |key| Ok::<_, Error>(checkpoint.optional_text(key)?.map(str::to_owned));
+        let matrix = |name| checkpoint.matrix(name, config.vocabulary, config.width);
+        let top_query = || checkpoint.table("top_query_embd.weight", config.places(), config.width);
         Ok(Model {
-            name: checkpoint.text("general.name")?.to_owned(),
+            name: checkpoint.name(),
             id: format!("{:016x}", checkpoint.digest()),
             template: own("infill.template")?,
             tokenizer: own("tokenizer.huggingface.json")?,
-            embedding: checkpoint.matrix("token_embd.weight", config.vocabulary, config.width)?,
+            gguf_tokenizer: checkpoint.tokenizer(),
+            embedding: matrix("token_embd.weight")?,
             positions: Positions::load(checkpoint, &config)?,
             layers: (0..config.layers)
                 .map(|index| Layer::load(checkpoint, index, &config))
                 .collect::<Result<_, _>>()?,
-            norm: LayerNorm::load(checkpoint, "output_norm", &config)?,
+            norm: Norm::load(checkpoint, "output_norm", &config)?,
+            head: (!config.tied)
+                .then(|| matrix("output.weight"))
+                .transpose()?,
+            top_query: config.top_query.then(top_query).transpose()?,
             device: checkpoint.device().clone(),
             pool: pool(THREADS)?,
             config,
@@ -134,9 +148,14 @@ impl Model {
         self.tokenizer.as_deref().map(str::as_bytes)
     }
 
+    /// The tokenizer that llama.cpp's files carry.
+    pub fn gguf_tokenizer(&self) -> Option<&GgufTokenizer> {
+        self.gguf_tokenizer.as_ref()
+    }
+
     /// An empty cache for a sequence of this model.
     pub fn kv(&self) -> KvCache {
-        KvCache::new(self.config.layers, self.config.width)
+        KvCache::new(&self.config)
     }
 
     /// Runs the tokens of `chunk` after those in `kv` and gives the logits wanted. `halt` is asked before each layer;
@@ -160,26 +179,36 @@ impl Model {
         halt: &(dyn Fn() -> bool + Sync),
     ) -> Result<Logits, Error> {
         let new = chunk.ids.len();
-        let mask = Mask::new(chunk.prefix, kv.len(), new)?;
+        let prefix = if self.config.prefix { chunk.prefix } else { 0 };
+        let pass = Pass {
+            mask: Mask::new(prefix, kv.len(), new)?,
+            turns: self.positions.turns(chunk.positions),
+        };
         let wanted = if want == Want::All { new } else { 1 };
-
-        let mut x = self
-            .embedding
-            .rows(chunk.ids, self.config.width, &self.device)?;
-        x = self.positions.add(&x, chunk.positions)?;
+        let x = self.embedding.rows(chunk.ids, &self.device)?;
+        let mut x = self.positions.add(x, chunk.positions)?;
+        let asking = match &self.top_query {
+            Some(table) => Some(look_up(table, &chunk.positions[0][new - wanted..])?),
+            None => None,
+        };
+        let last = self.layers.len() - 1;
         for (index, (layer, kv)) in self.layers.iter().zip(kv.layers_mut()).enumerate() {
             if halt() {
                 return Err(Error::Halted);
             }
             // No later layer needs the other rows of the last one.
-            let keep = if index + 1 == self.layers.len() {
-                wanted
-            } else {
-                new
-            };
-            x = layer.forward(&x, &mask, kv, keep)?;
+            let keep = if index == last { wanted } else { new };
+            let asking = asking.as_ref().filter(|_| index == last);
+            if asking.is_some() {
+                // The norm that closes other models comes before the layer whose queries are learned.
+                x = self.norm.forward(&x)?;
+            }
+            x = layer.forward(&x, asking, &pass, kv, keep)?;
         }
-        let logits = self.embedding.forward(&self.norm.forward(&x)?)?;
+        if asking.is_none() {
+            x = self.norm.forward(&x)?;
+        }
+        let logits = self.head.as_ref().unwrap_or(&self.embedding).forward(&x)?;
         kv.extend(new);
         Ok(Logits {
             rows: wanted,
@@ -227,7 +256,7 @@ fn pool(threads: usize) -> Result<rayon::ThreadPool, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixture::{self, Weights};
+    use crate::fixture::{self, Weights as Stored};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     const IDS: [u32; 12] = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8];
@@ -246,7 +275,7 @@ mod tests {
 
     #[test]
     fn the_last_row_is_the_last_of_all_rows() {
-        for weights in [Weights::F32, Weights::Q8] {
+        for weights in [Stored::F32, Stored::Q8] {
             let model = fixture::model(&fixture::tiny(100), weights, 1);
             let all = model
                 .forward(&chunk(), &mut model.kv(), Want::All, &|| false)
@@ -261,7 +290,7 @@ mod tests {
 
     #[test]
     fn a_halted_pass_leaves_the_cache_as_it_was() {
-        let model = fixture::model(&fixture::tiny(100), Weights::Q8, 1);
+        let model = fixture::model(&fixture::tiny(100), Stored::Q8, 1);
         let mut kv = model.kv();
         model
             .forward(&chunk(), &mut kv, Want::Last, &|| false)
@@ -304,7 +333,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_the_model_is_refused_with_the_reason() {
-        let model = fixture::model(&fixture::tiny(100), Weights::F32, 1);
+        let model = fixture::model(&fixture::tiny(100), Stored::F32, 1);
         let refused = |chunk: Chunk| {
             let error = model
                 .forward(&chunk, &mut model.kv(), Want::Last, &|| false)

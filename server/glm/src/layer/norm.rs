@@ -1,41 +1,61 @@
-//! The norm before each half of a block and before the head.
+//! The norms of a block and of the head: layer norm or root-mean-square norm.
 
 use crate::{
-    Config, Error,
+    Config, Error, Norm as Kind,
     checkpoint::Checkpoint,
     kernels::{Rows, cpu},
 };
-use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Shape, Tensor};
 
-/// Layer norm with weight and bias.
-pub(crate) struct LayerNorm {
+/// A norm over whole rows.
+pub(crate) struct Norm {
     weight: Tensor,
-    bias: Tensor,
+    /// Layer norm has it, root-mean-square norm does not.
+    bias: Option<Tensor>,
     epsilon: f32,
 }
 
-impl LayerNorm {
+impl Norm {
+    /// The norm of hidden states, `name`.weight and, for layer norm, `name`.bias.
     pub(crate) fn load(
         checkpoint: &Checkpoint,
         name: &str,
         config: &Config,
-    ) -> Result<LayerNorm, Error> {
-        Ok(LayerNorm {
+    ) -> Result<Norm, Error> {
+        let bias = match config.norm {
+            Kind::Layer => Some(checkpoint.vector(&format!("{name}.bias"), config.width)?),
+            Kind::Rms => None,
+        };
+        Ok(Norm {
             weight: checkpoint.vector(&format!("{name}.weight"), config.width)?,
-            bias: checkpoint.vector(&format!("{name}.bias"), config.width)?,
+            bias,
             epsilon: config.epsilon,
+        })
+    }
+
+    /// A root-mean-square norm of rows of `width` numbers.
+    pub(crate) fn rms(
+        checkpoint: &Checkpoint,
+        name: &str,
+        width: usize,
+        epsilon: f32,
+    ) -> Result<Norm, Error> {
+        Ok(Norm {
+            weight: checkpoint.vector(&format!("{name}.weight"), width)?,
+            bias: None,
+            epsilon,
         })
     }
 
     /// Norms every row of `x`.
     pub(crate) fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        x.apply_op3_no_bwd(
-            &self.weight,
-            &self.bias,
-            &NormOp {
-                epsilon: self.epsilon,
-            },
-        )
+        let operation = NormOp {
+            epsilon: self.epsilon,
+        };
+        match &self.bias {
+            Some(bias) => x.apply_op3_no_bwd(&self.weight, bias, &operation),
+            None => x.apply_op2_no_bwd(&self.weight, &operation),
+        }
     }
 }
 
@@ -59,13 +79,27 @@ impl CustomOp3 for NormOp {
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         let x = Rows::of(x, layout)?;
         let mut out = vec![0.0; x.count() * x.width()];
-        cpu::layer_norm(
-            x,
-            weight.as_slice()?,
-            bias.as_slice()?,
-            self.epsilon,
-            &mut out,
-        );
+        let (weight, bias) = (weight.as_slice()?, bias.as_slice()?);
+        cpu::layer_norm(x, weight, bias, self.epsilon, &mut out);
+        Ok((CpuStorage::F32(out), layout.shape().clone()))
+    }
+}
+
+impl CustomOp2 for NormOp {
+    fn name(&self) -> &'static str {
+        "rms-norm"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        layout: &Layout,
+        weight: &CpuStorage,
+        _: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let x = Rows::of(x, layout)?;
+        let mut out = vec![0.0; x.count() * x.width()];
+        cpu::rms_norm(x, weight.as_slice()?, self.epsilon, &mut out);
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }
 }

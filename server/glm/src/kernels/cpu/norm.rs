@@ -1,4 +1,4 @@
-//! Layer norm: rows brought to mean 0 and variance 1, then scaled and shifted.
+//! Norms: rows brought to mean 0 and variance 1, or to a mean square of 1, then scaled.
 
 use crate::kernels::Rows;
 use rayon::prelude::*;
@@ -20,6 +20,47 @@ pub fn layer_norm(x: Rows, weight: &[f32], bias: &[f32], epsilon: f32, out: &mut
         rows((0, out))
     } else {
         out.par_chunks_mut(GRAIN * width).enumerate().for_each(rows)
+    }
+}
+
+/// out ← x / √(mean of x² + epsilon) · weight, row by row. `out` is x.count() × x.width().
+pub fn rms_norm(x: Rows, weight: &[f32], epsilon: f32, out: &mut [f32]) {
+    let width = x.width();
+    let rows = |(chunk, out): (usize, &mut [f32])| {
+        for (row, out) in out.chunks_exact_mut(width).enumerate() {
+            out.copy_from_slice(x.row(chunk * GRAIN + row));
+            rms_row(out, weight, epsilon);
+        }
+    };
+    if x.count() <= GRAIN {
+        rows((0, out))
+    } else {
+        out.par_chunks_mut(GRAIN * width).enumerate().for_each(rows)
+    }
+}
+
+/// [`rms_norm`] of one row, in place.
+pub fn rms_row(x: &mut [f32], weight: &[f32], epsilon: f32) {
+    #[cfg(target_arch = "x86_64")]
+    if super::has_avx2() {
+        // SAFETY: the machine has the instructions.
+        return unsafe { rms_row_avx2(x, weight, epsilon) };
+    }
+    rms_row_plain(x, weight, epsilon);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn rms_row_avx2(x: &mut [f32], weight: &[f32], epsilon: f32) {
+    rms_row_plain(x, weight, epsilon);
+}
+
+#[inline(always)]
+fn rms_row_plain(x: &mut [f32], weight: &[f32], epsilon: f32) {
+    let mean = sum(x, |x| x * x) / x.len() as f32;
+    let scale = 1.0 / (mean + epsilon).sqrt();
+    for (x, weight) in x.iter_mut().zip(weight) {
+        *x = *x * scale * weight;
     }
 }
 
@@ -75,6 +116,11 @@ mod tests {
             let mut got = vec![f32::NAN; count * width];
             layer_norm(Rows::new(&x, width), &weight, &bias, 1e-5, &mut got);
             let want = reference::layer_norm(Rows::new(&x, width), &weight, &bias, 1e-5);
+            reference::assert_close(&got, &want, 1e-5);
+
+            let mut got = vec![f32::NAN; count * width];
+            rms_norm(Rows::new(&x, width), &weight, 1e-5, &mut got);
+            let want = reference::rms_norm(Rows::new(&x, width), &weight, 1e-5);
             reference::assert_close(&got, &want, 1e-5);
         }
     }

@@ -1,0 +1,199 @@
+//! What a checkpoint is, without loading it, and whether it is whole.
+//!
+//! Takes a [`Source`], gives sizes, types and the memory that a model of it needs; or the list of what is wrong.
+
+use super::{
+    Checkpoint, Source,
+    load::Form,
+    needs::{Need, Shape, needs},
+    view::View,
+};
+use crate::{Config, Error, Weights};
+use candle_core::Device;
+
+/// Numbers that are looked at together.
+const PANEL: usize = 1 << 20;
+
+/// What a checkpoint is.
+#[derive(Debug, Clone)]
+pub struct Info {
+    /// The sizes and choices of the model.
+    pub config: Config,
+    /// The model's name, for people.
+    pub name: String,
+    /// The container: GGUF, safetensors, PyTorch or SAT.
+    pub format: &'static str,
+    /// The prompt template, if the checkpoint names one.
+    pub template: Option<String>,
+    /// The model's tensors by our names.
+    pub tensors: Vec<TensorInfo>,
+    /// Bytes that they take in the files.
+    pub bytes: u64,
+}
+
+/// One tensor of a checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorInfo {
+    /// Our name.
+    pub name: String,
+    /// Outermost dimension first; of stacked experts, all their rows.
+    pub shape: Vec<usize>,
+    /// The types of its parts, as in `q4_k` or `f16+q8_0`.
+    pub kind: String,
+    /// Bytes in the files.
+    pub bytes: u64,
+}
+
+/// Bytes that a model needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    /// For its weights.
+    pub weights: u64,
+    /// For the keys and values of a whole context.
+    pub kv: u64,
+}
+
+impl Info {
+    /// Bytes that the model needs with its matrices in the type of `weights` and `context` tokens cached.
+    pub fn memory(&self, weights: Weights, context: usize) -> Memory {
+        let stored = |name: &str| {
+            let found = self.tensors.iter().find(|tensor| tensor.name == name);
+            found.map_or(0, |tensor| tensor.bytes)
+        };
+        let sizes = needs(&self.config).into_iter().map(|need| {
+            let form = |columns| Form::of(weights, &need.name, columns);
+            match need.shape {
+                Shape::Vector(length) => 4 * length as u64,
+                Shape::Table(rows, columns) => 4 * rows as u64 * columns as u64,
+                Shape::Matrix(rows, columns) => {
+                    form(columns).bytes(rows as u64, columns as u64, stored(&need.name))
+                }
+                Shape::Experts(count, rows, columns) => {
+                    form(columns).bytes((count * rows) as u64, columns as u64, stored(&need.name))
+                }
+            }
+        });
+        let token = 4 * self.config.layers as u64 * self.config.attention.cached() as u64;
+        Memory {
+            weights: sizes.sum(),
+            kv: token * context as u64,
+        }
+    }
+}
+
+/// Reads what a checkpoint is. No weights are read, only headers and descriptions.
+pub fn inspect(source: &Source) -> Result<Info, Error> {
+    source.read(Weights::AsStored, &Device::Cpu, |mut checkpoint| {
+        let config = Config::read(&checkpoint)?;
+        checkpoint.arrange(&config);
+        let mut tensors = Vec::new();
+        for need in needs(&config) {
+            let Ok(Some(view)) = checkpoint.find(&need.name) else {
+                continue;
+            };
+            tensors.push(TensorInfo {
+                kind: kind(&view),
+                bytes: view.bytes(),
+                shape: view.shape,
+                name: need.name,
+            });
+        }
+        Ok(Info {
+            name: checkpoint.name(),
+            format: checkpoint.format(),
+            template: checkpoint
+                .optional_text("infill.template")?
+                .map(str::to_owned),
+            bytes: tensors.iter().map(|tensor| tensor.bytes).sum(),
+            tensors,
+            config,
+        })
+    })
+}
+
+/// Looks at every tensor: whether it is there, has the right shape, and holds finite numbers alone. The list is what
+/// is wrong; an error means that the description or the container cannot be read.
+pub fn verify(source: &Source) -> Result<Vec<String>, Error> {
+    source.read(Weights::AsStored, &Device::Cpu, |mut checkpoint| {
+        let config = Config::read(&checkpoint)?;
+        checkpoint.arrange(&config);
+        let wrong = needs(&config)
+            .iter()
+            .filter_map(|need| fault(&checkpoint, need))
+            .collect();
+        Ok(wrong)
+    })
+}
+
+fn fault(checkpoint: &Checkpoint, need: &Need) -> Option<String> {
+    let (rows, columns) = match need.shape {
+        Shape::Vector(length) => (length, 1),
+        Shape::Table(rows, columns) | Shape::Matrix(rows, columns) => (rows, columns),
+        Shape::Experts(count, rows, columns) => (count.checked_mul(rows)?, columns),
+    };
+    let view = match checkpoint.checked(&need.name, rows, columns) {
+        Ok(view) => view,
+        Err(error) => return Some(error.to_string()),
+    };
+    let panel = (PANEL / columns.max(1)).max(1);
+    let mut numbers = Vec::new();
+    for first in (0..rows).step_by(panel) {
+        let count = panel.min(rows - first);
+        numbers.resize(count * columns, 0.0f32);
+        view.unpack(first..first + count, columns, &mut numbers);
+        if let Some(place) = numbers.iter().position(|number| !number.is_finite()) {
+            return Some(format!(
+                "tensor `{}` has {} in row {}, column {}",
+                need.name,
+                numbers[place],
+                first + place / columns,
+                place % columns
+            ));
+        }
+    }
+    checkpoint.release(&view);
+    None
+}
+
+/// The types of the view's parts.
+fn kind(view: &View) -> String {
+    let mut kinds: Vec<String> = Vec::new();
+    for sheet in view.strips.iter().flat_map(|strip| &strip.sheets) {
+        let name = sheet.kind.name();
+        if !kinds.contains(&name) {
+            kinds.push(name);
+        }
+    }
+    kinds.join("+")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    #[test]
+    fn a_whole_model_has_no_faults_and_a_wrong_number_is_found() {
+        let config = fixture::tiny(20);
+        let mut bytes = fixture::gguf(&config, fixture::Weights::F32, 1, None);
+        let source = Source::Static(bytes.clone().leak());
+        assert_eq!(verify(&source).unwrap(), Vec::<String>::new());
+
+        let info = inspect(&source).unwrap();
+        assert_eq!((info.config.clone(), info.format), (config.clone(), "GGUF"));
+        // Every number is an f32, stored and loaded.
+        let memory = info.memory(Weights::AsStored, 10);
+        assert_eq!(memory.weights, info.bytes);
+        assert_eq!(memory.kv, 10 * 2 * 2 * 64 * 4);
+        assert!(info.memory(Weights::F16, 10).weights < info.bytes);
+
+        let end = bytes.len();
+        bytes[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+        let faults = verify(&Source::Static(bytes.leak())).unwrap();
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        assert!(
+            faults[0].contains("`blk.1.ffn_down.bias` has NaN in row 63"),
+            "{faults:?}"
+        );
+    }
+}

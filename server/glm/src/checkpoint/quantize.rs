@@ -1,0 +1,336 @@
+//! Writing a model of any format as our own GGUF file, quantized.
+//!
+//! Takes a [`Source`] and the type wanted, gives a file with our names and the whole configuration. One panel of rows
+//! is in memory at a time; the file is written beside its target and takes its name once it is whole.
+
+use super::{
+    Source,
+    load::{self, Form},
+    needs::{Need, Shape, needs},
+    view::{Kind, View},
+};
+use crate::{
+    Config, Error, Quant, Weights,
+    config::{Pair, pairs},
+    kernels::{HalfKind, ScaledKind},
+};
+use candle_core::{Device, quantized::GgmlDType};
+use half::f16;
+use std::{
+    ffi::OsString,
+    fs::File,
+    io::{BufWriter, Write},
+    path::Path,
+};
+
+/// How the data of tensors is spaced.
+const ALIGNMENT: u64 = 32;
+/// Numbers that are in memory at a time.
+const PANEL: usize = 1 << 22;
+
+/// How a tensor is written.
+#[derive(Debug, Clone, Copy)]
+enum Written {
+    Ggml(GgmlDType),
+    Scaled(ScaledKind),
+}
+
+/// A tensor of the file to be.
+struct Plan<'a> {
+    view: View<'a>,
+    written: Written,
+    columns: usize,
+    /// Name, shape, number of the type and bytes: of the tensor, and of its scales if it has any.
+    parts: Vec<(String, Vec<usize>, u32, u64)>,
+}
+
+/// Writes the model as a GGUF file of ours with its matrices in the type `quant`; [`Form::of`] has the exceptions.
+/// `extra` is further metadata. `progress` is told bytes written, of all.
+pub fn quantize(
+    source: &Source,
+    out: &Path,
+    quant: Quant,
+    extra: &[(String, String)],
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<(), Error> {
+    let failed = |source| Error::Write {
+        path: out.to_owned(),
+        source,
+    };
+    source.read(Weights::Quantized(quant), &Device::Cpu, |mut checkpoint| {
+        let config = Config::read(&checkpoint)?;
+        checkpoint.arrange(&config);
+        let mut plans = Vec::new();
+        let corrections = (0..config.layers).filter_map(|layer| {
+            // The router's correction is the one tensor that a model may lack.
+            let name = format!("blk.{layer}.exp_probs_b.bias");
+            let shape = Shape::Vector(config.experts?.count);
+            checkpoint.has(&name).then_some(Need { name, shape })
+        });
+        for need in needs(&config).into_iter().chain(corrections) {
+            let (rows, columns) = match need.shape {
+                Shape::Vector(length) => (length, 1),
+                Shape::Table(rows, columns) | Shape::Matrix(rows, columns) => (rows, columns),
+                Shape::Experts(count, rows, columns) => (count.saturating_mul(rows), columns),
+            };
+            let view = checkpoint.checked(&need.name, rows, columns)?;
+            plans.push(plan(&need, view, columns, quant));
+        }
+        let mut metadata = vec![(
+            "general.architecture".to_owned(),
+            Pair::Text("glm".to_owned()),
+        )];
+        let has = |key: &str| extra.iter().any(|pair| pair.0 == key);
+        if !has("general.name") {
+            metadata.push(("general.name".to_owned(), Pair::Text(checkpoint.name())));
+        }
+        for key in ["infill.template", "tokenizer.huggingface.json"] {
+            if let (false, Some(text)) = (has(key), checkpoint.optional_text(key)?) {
+                metadata.push((key.to_owned(), Pair::Text(text.to_owned())));
+            }
+        }
+        metadata.extend(
+            extra
+                .iter()
+                .map(|(key, text)| (key.clone(), Pair::Text(text.clone()))),
+        );
+        for (key, pair) in pairs(&config) {
+            if !metadata.iter().any(|(known, _)| known == key) {
+                metadata.push((key.to_owned(), pair));
+            }
+        }
+
+        let mut beside = OsString::from(out);
+        beside.push(format!(".{}.part", std::process::id()));
+        let beside = Path::new(&beside);
+        let mut write = || {
+            let mut file = BufWriter::new(File::create(beside).map_err(failed)?);
+            file.write_all(&header(&metadata, &plans)).map_err(failed)?;
+            let total = plans
+                .iter()
+                .flat_map(|plan| &plan.parts)
+                .map(|part| part.3)
+                .sum();
+            let mut done = 0;
+            for plan in &plans {
+                tensor(plan, &mut file, failed)?;
+                checkpoint.release(&plan.view);
+                done += plan.parts.iter().map(|part| part.3).sum::<u64>();
+                progress(done, total);
+            }
+            let file = file
+                .into_inner()
+                .map_err(|error| failed(error.into_error()))?;
+            file.sync_all().map_err(failed)?;
+            std::fs::rename(beside, out).map_err(failed)
+        };
+        write().inspect_err(|_| {
+            // What is left of a failed attempt is of no use; that it cannot be removed is no second error.
+            let _ = std::fs::remove_file(beside);
+        })
+    })
+}
+
+fn plan<'a>(need: &Need, view: View<'a>, columns: usize, quant: Quant) -> Plan<'a> {
+    let form = match need.shape {
+        Shape::Vector(_) => Form::F32,
+        Shape::Table(..) => Form::Stored,
+        _ => Form::of(Weights::Quantized(quant), &need.name, columns),
+    };
+    let first = view.strips.first().map(|strip| strip.sheets[0].kind);
+    let written = match form {
+        Form::Ggml(kind) => Written::Ggml(kind),
+        Form::Scaled(kind) => Written::Scaled(kind),
+        Form::Half(HalfKind::Bf16) => Written::Ggml(GgmlDType::BF16),
+        Form::Half(HalfKind::F16) => Written::Ggml(GgmlDType::F16),
+        Form::F32 => Written::Ggml(GgmlDType::F32),
+        Form::Stored => Written::Ggml(match first {
+            Some(kind @ Kind::Ggml(ggml)) if load::is_all(&view, kind) => ggml,
+            _ => GgmlDType::F16,
+        }),
+    };
+    let rows = view.rows();
+    let shape = match need.shape {
+        Shape::Vector(length) => vec![length],
+        Shape::Experts(count, rows, columns) => vec![count, rows, columns],
+        _ => vec![rows, columns],
+    };
+    let parts = match written {
+        Written::Ggml(kind) => {
+            let bytes = rows * columns / kind.block_size() * kind.type_size();
+            vec![(need.name.clone(), shape, number(kind), bytes as u64)]
+        }
+        Written::Scaled(kind) => {
+            let bytes = match kind {
+                ScaledKind::Int8 => columns,
+                ScaledKind::Int4 => columns / 2,
+            };
+            vec![
+                (
+                    need.name.clone(),
+                    vec![rows, bytes],
+                    24,
+                    (rows * bytes) as u64,
+                ),
+                (
+                    format!("{}_scale", need.name),
+                    vec![rows],
+                    1,
+                    2 * rows as u64,
+                ),
+            ]
+        }
+    };
+    Plan {
+        view,
+        written,
+        columns,
+        parts,
+    }
+}
+
+fn header(metadata: &[(String, Pair)], plans: &[Plan]) -> Vec<u8> {
+    let parts: Vec<_> = plans.iter().flat_map(|plan| &plan.parts).collect();
+    let mut out = b"GGUF".to_vec();
+    out.extend(3u32.to_le_bytes());
+    out.extend((parts.len() as u64).to_le_bytes());
+    out.extend((metadata.len() as u64).to_le_bytes());
+    for (key, pair) in metadata {
+        text(&mut out, key);
+        match pair {
+            Pair::Text(value) => {
+                out.extend(8u32.to_le_bytes());
+                text(&mut out, value);
+            }
+            Pair::Count(value) => {
+                out.extend(10u32.to_le_bytes());
+                out.extend(value.to_le_bytes());
+            }
+            Pair::Float(value) => {
+                out.extend(6u32.to_le_bytes());
+                out.extend((*value as f32).to_le_bytes());
+            }
+            Pair::Flag(value) => {
+                out.extend(7u32.to_le_bytes());
+                out.push((*value).into());
+            }
+        }
+    }
+    let mut offset = 0u64;
+    for (name, shape, kind, bytes) in parts {
+        text(&mut out, name);
+        out.extend((shape.len() as u32).to_le_bytes());
+        for &size in shape.iter().rev() {
+            out.extend((size as u64).to_le_bytes());
+        }
+        out.extend(kind.to_le_bytes());
+        out.extend(offset.to_le_bytes());
+        offset += bytes.next_multiple_of(ALIGNMENT);
+    }
+    out.resize(out.len().next_multiple_of(ALIGNMENT as usize), 0);
+    out
+}
+
+fn tensor(
+    plan: &Plan,
+    file: &mut impl Write,
+    failed: impl Fn(std::io::Error) -> Error,
+) -> Result<(), Error> {
+    let (rows, columns) = (plan.view.rows(), plan.columns);
+    let panel = (PANEL / columns.max(1)).max(1);
+    let mut all_scales: Vec<f16> = Vec::new();
+    let mut written = 0u64;
+    for first in (0..rows).step_by(panel) {
+        let Some(part) = plan.view.slice(first..rows.min(first + panel)) else {
+            break;
+        };
+        let bytes = match plan.written {
+            Written::Scaled(kind) => {
+                let (codes, scales) = load::codes(&part, columns, kind);
+                all_scales.extend(scales);
+                codes
+            }
+            Written::Ggml(kind) if load::is_all(&part, Kind::Ggml(kind)) => {
+                load::joined(&part.strips)
+            }
+            Written::Ggml(kind) => load::blocks(&part, columns, kind)?,
+        };
+        file.write_all(&bytes).map_err(&failed)?;
+        written += bytes.len() as u64;
+    }
+    pad(file, written).map_err(&failed)?;
+    if let Written::Scaled(_) = plan.written {
+        let bytes: Vec<u8> = all_scales
+            .iter()
+            .flat_map(|scale| scale.to_le_bytes())
+            .collect();
+        file.write_all(&bytes).map_err(&failed)?;
+        pad(file, bytes.len() as u64).map_err(&failed)?;
+    }
+    Ok(())
+}
+
+fn pad(file: &mut impl Write, written: u64) -> std::io::Result<()> {
+    let missing = written.next_multiple_of(ALIGNMENT) - written;
+    file.write_all(&[0; ALIGNMENT as usize][..missing as usize])
+}
+
+fn text(out: &mut Vec<u8>, text: &str) {
+    out.extend((text.len() as u64).to_le_bytes());
+    out.extend(text.as_bytes());
+}
+
+/// The number of a type in the file.
+fn number(kind: GgmlDType) -> u32 {
+    use GgmlDType::*;
+    match kind {
+        F32 => 0,
+        F16 => 1,
+        Q4_0 => 2,
+        Q4_1 => 3,
+        Q5_0 => 6,
+        Q5_1 => 7,
+        Q8_0 => 8,
+        Q8_1 => 9,
+        Q2K => 10,
+        Q3K => 11,
+        Q4K => 12,
+        Q5K => 13,
+        Q6K => 14,
+        Q8K => 15,
+        BF16 => 30,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Model, fixture, verify};
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let config = fixture::tiny(20);
+        let bytes = fixture::gguf(&config, fixture::Weights::F32, 1, None);
+        let source = Source::Static(bytes.leak());
+        for quant in ["q8_0", "q4_0", "q4_k", "int8", "int4"] {
+            let out =
+                std::env::temp_dir().join(format!("infill-{}-{quant}.gguf", std::process::id()));
+            let mut seen = (0, 1);
+            let extra = [("general.name".to_owned(), "small".to_owned())];
+            quantize(
+                &source,
+                &out,
+                quant.parse().unwrap(),
+                &extra,
+                &mut |done, of| seen = (done, of),
+            )
+            .unwrap();
+            assert_eq!(seen.0, seen.1);
+            let written = Source::Path(out.clone());
+            assert_eq!(verify(&written).unwrap(), Vec::<String>::new(), "{quant}");
+            let model = Model::open(&written, Weights::AsStored, &Device::Cpu).unwrap();
+            assert_eq!((model.config(), model.name()), (&config, "small"));
+            std::fs::remove_file(out).unwrap();
+        }
+    }
+}
