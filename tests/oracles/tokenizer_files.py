@@ -180,7 +180,7 @@ def sentencepieces():
                 model.pieces[place].score = model.pieces[420].score
         plain = [inside(model, text) for text in TEXTS]
         made = processor(model)
-        lossy = None if kind == "spm_bpe" else [decoded(model, ids) for ids in plain]
+        lossy = [decoded(model, ids) for ids in plain]
         name = "cog-pretrain.model" if kind == "spm_chinese" else "tokenizer.model"
         write(kind, {name: model.SerializeToString()}, [made.encode(text) for text in TEXTS], plain, lossy)
         if kind == "spm_bpe":
@@ -190,7 +190,7 @@ def sentencepieces():
                 "types": [piece.type for piece in model.pieces],
             }
             files = {"gguf.json": json.dumps(llama, ensure_ascii=False)}
-            write("gguf_llama", files, [made.encode(text) for text in TEXTS], plain)
+            write("gguf_llama", files, [made.encode(text) for text in TEXTS], plain, lossy)
 
 
 # --- ice_text.model ---
@@ -253,7 +253,9 @@ def ice():
     small = chatglm.SPTokenizer(os.path.join(OUT, "ice_6b", "ice_text.model"), num_image_tokens=0)
     newline = small["<n>"]
     files = {"ice_text.model": configured.proto.SerializeToString()}
-    write("ice_6b", files, [small.encode(text) for text in TEXTS], [between(small, text, newline) for text in TEXTS])
+    plain = [between(small, text, newline) for text in TEXTS]
+    lossy = [white(decoded(configured.proto, ids)) for ids in plain]
+    write("ice_6b", files, [small.encode(text) for text in TEXTS], plain, lossy)
 
 
 def white(text):

@@ -67,15 +67,15 @@ impl Unigram {
                 let (kind, score) = self.scores[id as usize];
                 let score = match kind {
                     Kind::Unused => continue,
-                    Kind::UserDefined => f64::from(len as f32 * self.most) - 0.1,
-                    _ => f64::from(score),
+                    Kind::UserDefined => len as f32 * self.most - 0.1,
+                    _ => score,
                 };
-                let score = score + f64::from(so_far);
+                let score = score + so_far;
                 let end = &mut best[at + len];
-                if end.from.is_none() || score > f64::from(end.score) {
+                if end.from.is_none() || score > end.score {
                     *end = Best {
                         id,
-                        score: score as f32,
+                        score,
                         from: Some(at),
                     };
                 }
