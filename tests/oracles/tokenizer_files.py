@@ -12,7 +12,8 @@ Writes `tests/data/tokenizers`: `texts.json`, and for each kind a folder with th
 inside another, `decoded` what the library makes of `plain` where that is not the text again.
 
 Every model is trained here, on the texts and on the licence. Of the makers' modules only the classes named above run;
-`transformers` is answered by stand-ins, since nothing of it is called.
+`transformers` is answered by stand-ins, since nothing of it is called. The WordPiece trainer breaks ties by chance, so its
+two folders differ from run to run, files and ids together.
 """
 
 import base64

@@ -178,13 +178,14 @@ struct Expected {
 
 fn read(kind: &Kind) -> Vec<Vec<u8>> {
     let folder = data().join(kind.name);
-    let read = |file| fs::read(folder.join(file)).unwrap();
+    let read = |file| fs::read(folder.join(file)).expect("the file is in the repository");
     kind.files.iter().map(read).collect()
 }
 
 fn texts() -> Texts {
     let file = data().join("texts.json");
-    serde_json::from_slice(&fs::read(file).unwrap()).unwrap()
+    let json = fs::read(file).expect("the file is in the repository");
+    serde_json::from_slice(&json).expect("the script writes JSON")
 }
 
 #[test]
@@ -468,18 +469,17 @@ fn large() -> (String, String) {
                 b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff => char::from(byte),
                 _ => {
                     *next += 1;
-                    char::from_u32(*next - 1).unwrap()
+                    char::from_u32(*next - 1).expect("they are below U+0200")
                 }
             })
         })
         .collect();
-    let letters = || (b'a'..=b'z').map(char::from);
     let mut merges = Vec::new();
     for length in 2..=4 {
         for number in 0..26usize.pow(length).min(140_000) {
             let word: String = (0..length)
                 .rev()
-                .map(|place| letters().nth(number / 26usize.pow(place) % 26).unwrap())
+                .map(|place| char::from(b'a' + (number / 26usize.pow(place) % 26) as u8))
                 .collect();
             merges.push(word);
         }
@@ -538,7 +538,7 @@ fn a_vocabulary_of_full_size_opens_quickly() {
         assert!(vocab.len() > 140_000);
         assert_eq!(vocab.encode("zz").len(), 1, "{what}");
         // Without optimization and beside other tests; alone and optimized it is a small part.
-        assert!(took < Duration::from_secs(20), "{what} took {took:?}");
+        assert!(took < Duration::from_secs(60), "{what} took {took:?}");
     };
     timed("tokenizer.json", &|| Vocab::from_json(json.as_bytes()));
     timed("rank file", &|| {
