@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use glm::{Device, Model, Source};
+use glm::{Device, Model, Source, Weights};
 use vocab::Vocab;
 
 /// The model and its vocabulary, or a line on standard error about what is skipped.
@@ -13,7 +13,8 @@ pub fn load(skipped: &str) -> Option<(Model, Vocab)> {
         eprintln!("{skipped}: skipped, since server/models/infill-v1.gguf is not there");
         return None;
     }
-    let model = Model::from_gguf(Source::File(path), &Device::Cpu).expect("the model loads");
+    let model =
+        Model::open(&Source::Path(path), Weights::AsStored, &Device::Cpu).expect("the model loads");
     let json = model
         .tokenizer_json()
         .expect("the embedded model has a tokenizer");

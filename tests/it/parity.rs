@@ -4,7 +4,7 @@
 //! random weights and a JSON file: a Part A with two masks and two spans of Part B, the reference's logits for every
 //! token of it, and the 64 tokens that follow greedily. Ours must agree in one pass and in chunks over the KV cache.
 
-use glm::{Chunk, Device, KvCache, Model, Source, Want};
+use glm::{Chunk, Device, KvCache, Model, Source, Want, Weights};
 use serde::Deserialize;
 use std::path::PathBuf;
 
@@ -42,8 +42,12 @@ fn path(name: &str) -> PathBuf {
 }
 
 fn load(name: &str) -> (Model, Case) {
-    let model = Model::from_gguf(Source::File(path(&format!("{name}.gguf"))), &Device::Cpu)
-        .expect("the stored model loads");
+    let model = Model::open(
+        &Source::Path(path(&format!("{name}.gguf"))),
+        Weights::AsStored,
+        &Device::Cpu,
+    )
+    .expect("the stored model loads");
     (model, numbers(name))
 }
 

@@ -1,92 +1,358 @@
-//! Checkpoints: named tensors and metadata, checked before anything is allocated.
+//! Checkpoints: named tensors and what describes them, checked before anything is allocated.
 //!
-//! Takes a [`Source`], gives metadata values and candle tensors of the shapes that the caller states. Every error
-//! names the file and the key or tensor. What the names mean is for `config` and the layers.
+//! Takes a [`Source`] in any of the formats in which models of this family are published, gives a description and
+//! tensors by our own names, of the shapes that the caller states and in the types that [`Weights`] asks for. Every
+//! error names the file and the key or tensor. What the names mean is for `config` and the layers.
+//!
+//! The way of a tensor: a container (`gguf`, `safetensors`, `torch`) finds its bytes in a mapped file, `shards` puts
+//! the parts of a parallel run together, `layout` translates names, `view` holds the parts as addresses, and `load`
+//! makes a matrix of them.
 
 mod gguf;
+mod layout;
+mod load;
+mod pickle;
+mod safetensors;
+mod shards;
+mod source;
+mod torch;
+mod view;
+mod zip;
 
-use crate::{Error, kernels::Q8Matrix, layer::Matrix};
-use candle_core::{
-    DType, Device, Tensor,
-    quantized::{GgmlDType, QMatMul, QStorage, QTensor},
-};
-use gguf::{Entry, Gguf, Value};
-use std::{borrow::Cow, path::PathBuf, sync::Arc};
+pub use source::Source;
+
+pub(crate) use gguf::Value;
+
+use crate::{Config, Error, Weights, layer::Matrix};
+use candle_core::{Device, Tensor};
+use gguf::Gguf;
+use layout::{Layout, Stored};
+use load::Form;
+use memmap2::{Mmap, UncheckedAdvice};
+use source::Files;
+use std::{collections::BTreeMap, path::PathBuf};
+use view::{Entry, View};
 
 /// Greatest size that a metadata count may state; it keeps products of sizes far from overflow.
 const LARGEST_COUNT: u64 = 1 << 24;
-
-/// Where a GGUF file comes from.
-#[derive(Debug, Clone)]
-pub enum Source {
-    /// Bytes built into the binary.
-    Static(&'static [u8]),
-    /// A file, mapped into memory while it is loaded.
-    File(PathBuf),
-}
+/// Pages of tensors smaller than this are not given back to the system one by one.
+const LARGE: usize = 1 << 20;
 
 impl Source {
-    /// Runs `load` on the source's bytes.
+    /// Opens the checkpoint and runs `load` on it; `weights` is what matrices are to be brought to.
     pub(crate) fn read<T>(
         &self,
+        weights: Weights,
         device: &Device,
-        load: impl FnOnce(&Checkpoint) -> Result<T, Error>,
+        load: impl FnOnce(Checkpoint) -> Result<T, Error>,
     ) -> Result<T, Error> {
         match self {
-            Source::Static(bytes) => load(&Checkpoint::open(
-                "built into the binary".to_owned(),
-                bytes,
-                device,
-            )?),
-            Source::File(path) => {
-                let failed = |source| Error::Open {
-                    path: path.clone(),
-                    source,
-                };
-                let file = std::fs::File::open(path).map_err(failed)?;
-                // SAFETY: the mapping is read-only and lives only while the tensors are copied out of it. Another
-                // process that cut the file in these moments would end this one, as with every mapped file.
-                let map = unsafe { memmap2::Mmap::map(&file) }.map_err(failed)?;
-                load(&Checkpoint::open(path.display().to_string(), &map, device)?)
+            Source::Static(bytes) => {
+                let file = "built into the binary".to_owned();
+                let parts = [(file.clone(), *bytes)];
+                let mut opened = Opened::gguf(&parts)?;
+                opened.file = file;
+                load(opened.checkpoint(weights, device, &[]))
+            }
+            Source::Path(path) => {
+                let files = Files::open(path)?;
+                let opened = Opened::new(&files)?;
+                load(opened.checkpoint(weights, device, &files.maps))
             }
         }
     }
 }
 
+/// What describes a checkpoint.
+#[derive(Debug)]
+pub(crate) enum Description<'a> {
+    /// The metadata of a GGUF file.
+    Gguf(&'a BTreeMap<&'a str, Value<'a>>),
+    /// The `config.json` of a class of transformers.
+    Json(&'a serde_json::Map<String, serde_json::Value>),
+    /// A training checkpoint, with its `model_config.json` if there is one.
+    Sat(Option<&'a serde_json::Map<String, serde_json::Value>>),
+}
+
+enum Described<'a> {
+    Gguf(BTreeMap<&'a str, Value<'a>>),
+    Json(&'a serde_json::Map<String, serde_json::Value>),
+    Sat(Option<&'a serde_json::Map<String, serde_json::Value>>),
+}
+
+/// The parsed containers of a checkpoint.
+struct Opened<'a> {
+    file: String,
+    name: String,
+    format: &'static str,
+    described: Described<'a>,
+    /// The file that the description is in.
+    described_in: String,
+    stored: Stored<'a>,
+    layout: &'static Layout,
+    /// What the digest covers: headers, then names with first and last bytes.
+    headers: Vec<u8>,
+    samples: Vec<(String, &'a [u8])>,
+}
+
+impl<'a> Opened<'a> {
+    fn new(files: &'a Files) -> Result<Opened<'a>, Error> {
+        let parts: Vec<(String, &[u8])> = files
+            .maps
+            .iter()
+            .map(|(path, map)| (path.display().to_string(), &map[..]))
+            .collect();
+        let mut opened = match parts.first() {
+            Some((_, bytes)) if torch::is_torch(bytes) || safetensors::is_safetensors(bytes) => {
+                Opened::published(files, &parts)?
+            }
+            _ => Opened::gguf(&parts)?,
+        };
+        opened.file.clone_from(&files.label);
+        opened.name.clone_from(&files.name);
+        Ok(opened)
+    }
+
+    /// A GGUF file, or the parts of one.
+    fn gguf(parts: &[(String, &'a [u8])]) -> Result<Opened<'a>, Error> {
+        let mut metadata = None;
+        let mut headers = Vec::new();
+        let mut entries = BTreeMap::new();
+        for (file, bytes) in parts {
+            let failed = |why| Error::Format {
+                file: file.clone(),
+                why,
+            };
+            let gguf = Gguf::parse(bytes).map_err(failed)?;
+            headers.extend_from_slice(gguf.header());
+            for (name, entry) in gguf.tensors {
+                if entries.insert(name.to_owned(), entry).is_some() {
+                    return Err(failed(format!("tensor `{name}` is there twice")));
+                }
+            }
+            metadata.get_or_insert(gguf.metadata);
+        }
+        let metadata = metadata.unwrap_or_default();
+        let layout = Layout::of_gguf(match metadata.get("general.architecture") {
+            Some(Value::Text(architecture)) => Some(architecture),
+            _ => None,
+        });
+        let samples = samples(&entries);
+        let described_in = parts.first().map(|part| part.0.clone()).unwrap_or_default();
+        let stored = scaled(entries).map_err(|why| Error::Format {
+            file: described_in.clone(),
+            why,
+        })?;
+        Ok(Opened {
+            file: described_in.clone(),
+            name: String::new(),
+            format: "GGUF",
+            described: Described::Gguf(metadata),
+            described_in,
+            stored,
+            layout,
+            headers,
+            samples,
+        })
+    }
+
+    /// What the makers publish for transformers, or save as they train.
+    fn published(files: &'a Files, parts: &[(String, &'a [u8])]) -> Result<Opened<'a>, Error> {
+        let mut format = "safetensors";
+        let mut headers = Vec::new();
+        let mut samples_of_all = Vec::new();
+        let mut shards = Vec::new();
+        for (place, (file, bytes)) in parts.iter().enumerate() {
+            let failed = |why| Error::Format {
+                file: file.clone(),
+                why,
+            };
+            let entries = if torch::is_torch(bytes) {
+                format = if files.ranks { "SAT" } else { "PyTorch" };
+                torch::tensors(bytes)
+            } else {
+                safetensors::tensors(bytes)
+            };
+            let entries = unwrapped(entries.map_err(failed)?).map_err(failed)?;
+            for (name, entry) in &entries {
+                headers.extend(format!("{name} {:?} {:?}\n", entry.kind, entry.shape).bytes());
+            }
+            samples_of_all.extend(samples(&entries));
+            if files.ranks || place == 0 {
+                shards.push(entries);
+            } else {
+                for (name, entry) in entries {
+                    if shards[0].contains_key(&name) {
+                        return Err(failed(format!("tensor `{name}` is there twice")));
+                    }
+                    shards[0].insert(name, entry);
+                }
+            }
+        }
+        let failed = |why| Error::Format {
+            file: files.label.clone(),
+            why,
+        };
+        for (tensor, file) in files.index.iter().flatten() {
+            if shards
+                .iter()
+                .all(|shard| !shard.contains_key(layout::unwrapped(tensor)))
+            {
+                let why = format!(
+                    "tensor `{tensor}` is not in {}, where the index has it",
+                    file.display()
+                );
+                return Err(failed(why));
+            }
+        }
+        let shards = shards
+            .into_iter()
+            .map(scaled)
+            .collect::<Result<Vec<_>, _>>();
+        let stored = shards::merged(shards.map_err(failed)?).map_err(failed)?;
+        let layout = Layout::of(&stored).ok_or_else(|| {
+            failed("its tensors have the names of no model of this family".to_owned())
+        })?;
+        let (described, described_in) = match (&files.config, &files.sat) {
+            (Some((path, map)), _) => (Described::Json(map), path.clone()),
+            (None, Some((path, map))) => (Described::Sat(Some(map)), path.clone()),
+            (None, None) if format == "safetensors" => {
+                return Err(failed("there is no config.json beside it".to_owned()));
+            }
+            (None, None) => (Described::Sat(None), PathBuf::from(&files.label)),
+        };
+        if let Described::Json(map) | Described::Sat(Some(map)) = described {
+            headers.extend(serde_json::to_vec(map).unwrap_or_default());
+        }
+        Ok(Opened {
+            file: files.label.clone(),
+            name: files.name.clone(),
+            format,
+            described,
+            described_in: described_in.display().to_string(),
+            stored,
+            layout,
+            headers,
+            samples: samples_of_all,
+        })
+    }
+
+    fn checkpoint(
+        self,
+        weights: Weights,
+        device: &'a Device,
+        maps: &'a [(PathBuf, Mmap)],
+    ) -> Checkpoint<'a> {
+        Checkpoint {
+            opened: self,
+            heads: None,
+            weights,
+            device,
+            maps,
+        }
+    }
+}
+
+/// The entries without the prefixes of wrapping classes. Where a file has more than the model, the model is in its
+/// `module`.
+fn unwrapped(entries: BTreeMap<String, Entry>) -> Result<BTreeMap<String, Entry>, String> {
+    let has_module = entries.keys().any(|name| name.starts_with("module."));
+    let mut unwrapped = BTreeMap::new();
+    for (name, entry) in entries {
+        if has_module && !name.starts_with("module.") {
+            continue;
+        }
+        let short = layout::unwrapped(&name).to_owned();
+        if unwrapped.insert(short, entry).is_some() {
+            return Err(format!("tensor `{name}` is there twice"));
+        }
+    }
+    Ok(unwrapped)
+}
+
+/// Views of the entries, those of codes with their scales.
+fn scaled(entries: BTreeMap<String, Entry>) -> Result<Stored, String> {
+    let mut stored = Stored::new();
+    for (name, entry) in &entries {
+        let view = View::of(entry);
+        let view = match entries.get(&format!("{name}_scale")) {
+            Some(scales) if entry.kind == view::Kind::Codes => {
+                view.scaled(scales).ok_or_else(|| {
+                    format!("the scales `{name}_scale` are not one a row of `{name}`")
+                })?
+            }
+            _ => view,
+        };
+        stored.insert(name.clone(), view);
+    }
+    Ok(stored)
+}
+
+fn samples<'a>(entries: &BTreeMap<String, Entry<'a>>) -> Vec<(String, &'a [u8])> {
+    entries
+        .iter()
+        .map(|(name, entry)| (name.clone(), entry.bytes))
+        .collect()
+}
+
 /// An open checkpoint.
 pub(crate) struct Checkpoint<'a> {
-    file: String,
-    gguf: Gguf<'a>,
+    opened: Opened<'a>,
+    heads: Option<usize>,
+    weights: Weights,
     device: &'a Device,
+    maps: &'a [(PathBuf, Mmap)],
 }
 
 impl<'a> Checkpoint<'a> {
-    fn open(file: String, bytes: &'a [u8], device: &'a Device) -> Result<Checkpoint<'a>, Error> {
-        match Gguf::parse(bytes) {
-            Ok(gguf) => Ok(Checkpoint { file, gguf, device }),
-            Err(why) => Err(Error::Format { file, why }),
+    /// Tells how many heads there are, which matrices that hold the heads one after the other need. Before it, such
+    /// a matrix has the right shape and the wrong order.
+    pub(crate) fn arrange(&mut self, config: &Config) {
+        self.heads = Some(config.attention.heads());
+    }
+
+    /// What describes the model.
+    pub(crate) fn description(&self) -> Description<'_> {
+        match &self.opened.described {
+            Described::Gguf(metadata) => Description::Gguf(metadata),
+            Described::Json(map) => Description::Json(map),
+            Described::Sat(map) => Description::Sat(*map),
         }
     }
 
-    /// The checkpoint's content hash; see [`Gguf::digest`].
+    /// The container's name, for people.
+    pub(crate) fn format(&self) -> &'static str {
+        self.opened.format
+    }
+
+    /// A name for people where the description has none: the folder's or file's.
+    pub(crate) fn name(&self) -> String {
+        match self.optional_text("general.name") {
+            Ok(Some(name)) => name.to_owned(),
+            _ => self.opened.name.clone(),
+        }
+    }
+
+    /// A hash of the content that is the same on every machine and cheap for any size: the headers, and the first and
+    /// last bytes of every tensor.
     pub(crate) fn digest(&self) -> u64 {
-        self.gguf.digest()
+        gguf::digest(&self.opened.headers, &self.opened.samples)
     }
 
     /// The device that tensors are loaded to.
-    pub(crate) fn device(&self) -> &Device {
+    pub(crate) fn device(&self) -> &'a Device {
         self.device
     }
 
     /// A string of the metadata.
-    pub(crate) fn text(&self, key: &str) -> Result<&'a str, Error> {
+    pub(crate) fn text(&self, key: &str) -> Result<&str, Error> {
         self.optional_text(key)?
             .ok_or_else(|| self.bad_metadata(key, "is missing"))
     }
 
     /// A string of the metadata that may be absent.
-    pub(crate) fn optional_text(&self, key: &str) -> Result<Option<&'a str>, Error> {
-        match self.gguf.metadata.get(key) {
+    pub(crate) fn optional_text(&self, key: &str) -> Result<Option<&str>, Error> {
+        match self.value(key) {
             None => Ok(None),
             Some(Value::Text(text)) => Ok(Some(text)),
             Some(_) => Err(self.bad_metadata(key, "is not a string")),
@@ -95,7 +361,7 @@ impl<'a> Checkpoint<'a> {
 
     /// A size of the metadata, at least 1.
     pub(crate) fn count(&self, key: &str) -> Result<usize, Error> {
-        match self.gguf.metadata.get(key) {
+        match self.value(key) {
             None => Err(self.bad_metadata(key, "is missing")),
             Some(&Value::Integer(count)) if (1..=LARGEST_COUNT).contains(&count) => {
                 Ok(count as usize)
@@ -106,16 +372,38 @@ impl<'a> Checkpoint<'a> {
 
     /// A real number of the metadata.
     pub(crate) fn float(&self, key: &str) -> Result<f32, Error> {
-        match self.gguf.metadata.get(key) {
+        match self.value(key) {
             None => Err(self.bad_metadata(key, "is missing")),
             Some(&Value::Float(number)) => Ok(number as f32),
             Some(_) => Err(self.bad_metadata(key, "is not a floating-point number")),
         }
     }
 
+    fn value(&self, key: &str) -> Option<&Value<'a>> {
+        match &self.opened.described {
+            Described::Gguf(metadata) => metadata.get(key),
+            _ => None,
+        }
+    }
+
+    /// Whether the tensor is there.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        matches!(self.find(name), Ok(Some(_)))
+    }
+
+    /// The shape of the tensor `name`; of codes, as they are stored.
+    pub(crate) fn shape(&self, name: &str) -> Result<Vec<usize>, Error> {
+        Ok(self.view(name)?.shape)
+    }
+
+    /// The shape of a tensor by the maker's name, without the prefixes of wrapping classes.
+    pub(crate) fn stored(&self, name: &str) -> Option<&[usize]> {
+        self.opened.stored.get(name).map(|view| &view.shape[..])
+    }
+
     /// How many rows the matrix `name` has.
     pub(crate) fn rows(&self, name: &str) -> Result<usize, Error> {
-        match self.entry(name)?.shape[..] {
+        match self.shape(name)?[..] {
             [rows, _] if (1..=LARGEST_COUNT).contains(&(rows as u64)) => Ok(rows),
             ref shape => {
                 Err(self.bad_tensor(name, format!("has shape {shape:?}, not that of a matrix")))
@@ -125,41 +413,67 @@ impl<'a> Checkpoint<'a> {
 
     /// The vector `name` of `length` numbers.
     pub(crate) fn vector(&self, name: &str, length: usize) -> Result<Tensor, Error> {
-        self.dense(name, self.shaped(name, &[length])?)
+        let view = self.view(name)?;
+        let is_plain = view
+            .strips
+            .iter()
+            .flat_map(|strip| &strip.sheets)
+            .all(|sheet| sheet.kind.is_plain());
+        if view.shape != [length] || !is_plain {
+            let why = match is_plain {
+                true => format!(
+                    "has shape {:?} where the model's sizes ask for [{length}]",
+                    view.shape
+                ),
+                false => "has a type that no vector has".to_owned(),
+            };
+            return Err(self.bad_tensor(name, why));
+        }
+        Ok(load::dense(&view, 1, self.device)?.flatten_all()?)
     }
 
-    /// The matrix `name` (rows, columns) as plain numbers, to be looked up by row.
+    /// The matrix `name` (rows, columns) as plain numbers.
     pub(crate) fn table(&self, name: &str, rows: usize, columns: usize) -> Result<Tensor, Error> {
-        self.dense(name, self.shaped(name, &[rows, columns])?)
+        let view = self.checked(name, rows, columns)?;
+        let table = load::dense(&view, columns, self.device)?;
+        self.release(&view);
+        Ok(table)
     }
 
     /// The matrix `name` (rows, columns), ready to multiply by.
     pub(crate) fn matrix(&self, name: &str, rows: usize, columns: usize) -> Result<Matrix, Error> {
-        let entry = self.shaped(name, &[rows, columns])?;
-        match entry.kind {
-            GgmlDType::F32 | GgmlDType::F16 | GgmlDType::BF16 => {
-                Ok(Matrix::Dense(self.dense(name, entry)?))
-            }
-            GgmlDType::Q8_0 if self.device.is_cpu() => Ok(Matrix::Q8(Arc::new(Q8Matrix::pack(
-                entry.bytes,
-                rows,
-                columns,
-            )))),
-            _ if entry.bytes.as_ptr().align_offset(align_of::<u32>()) != 0 => {
-                Err(self.bad_tensor(name, "does not begin at an aligned address"))
-            }
-            kind => {
-                let storage = QStorage::from_data(Cow::Borrowed(entry.bytes), self.device, kind)?;
-                let tensor = Arc::new(QTensor::new(storage, (rows, columns))?);
-                Ok(Matrix::Candle(QMatMul::from_arc(tensor)?))
-            }
-        }
+        let view = self.checked(name, rows, columns)?;
+        let form = Form::of(self.weights, name, columns);
+        let matrix = load::matrix(&view, columns, form, self.device)?;
+        self.release(&view);
+        Ok(matrix)
     }
 
-    /// An error about a metadata key of this file.
+    /// The matrices `name`, one an expert, of (rows, columns) each.
+    pub(crate) fn experts(
+        &self,
+        name: &str,
+        count: usize,
+        rows: usize,
+        columns: usize,
+    ) -> Result<Vec<Matrix>, Error> {
+        let whole = self.checked(name, count.saturating_mul(rows), columns)?;
+        let form = Form::of(self.weights, name, columns);
+        let experts = whole
+            .split(count)
+            .ok_or_else(|| self.bad_tensor(name, format!("has not {count} experts")))?;
+        let load = |expert: &View| {
+            let matrix = load::matrix(expert, columns, form, self.device)?;
+            self.release(expert);
+            Ok(matrix)
+        };
+        experts.iter().map(load).collect()
+    }
+
+    /// An error about a key of the description.
     pub(crate) fn bad_metadata(&self, key: &str, why: impl Into<String>) -> Error {
         Error::Metadata {
-            file: self.file.clone(),
+            file: self.opened.described_in.clone(),
             key: key.to_owned(),
             why: why.into(),
         }
@@ -167,45 +481,56 @@ impl<'a> Checkpoint<'a> {
 
     fn bad_tensor(&self, name: &str, why: impl Into<String>) -> Error {
         Error::Tensor {
-            file: self.file.clone(),
+            file: self.opened.file.clone(),
             name: name.to_owned(),
             why: why.into(),
         }
     }
 
-    fn entry(&self, name: &str) -> Result<&Entry<'a>, Error> {
-        self.gguf
-            .tensors
-            .get(name)
-            .ok_or_else(|| self.bad_tensor(name, "is missing"))
+    fn find(&self, name: &str) -> Result<Option<View<'a>>, String> {
+        self.opened
+            .layout
+            .find(&self.opened.stored, name, self.heads)
     }
 
-    fn shaped(&self, name: &str, shape: &[usize]) -> Result<&Entry<'a>, Error> {
-        let entry = self.entry(name)?;
-        if entry.shape != shape {
-            let why = format!(
-                "has shape {:?} where the metadata asks for {shape:?}",
-                entry.shape
-            );
-            return Err(self.bad_tensor(name, why));
+    fn view(&self, name: &str) -> Result<View<'a>, Error> {
+        match self.find(name) {
+            Ok(Some(view)) => Ok(view),
+            Ok(None) => Err(self.bad_tensor(name, "is missing")),
+            Err(why) => Err(self.bad_tensor(name, why)),
         }
-        Ok(entry)
     }
 
-    fn dense(&self, name: &str, entry: &Entry) -> Result<Tensor, Error> {
-        let kind = match entry.kind {
-            GgmlDType::F32 => DType::F32,
-            GgmlDType::F16 => DType::F16,
-            GgmlDType::BF16 => DType::BF16,
-            kind => {
-                return Err(self.bad_tensor(
-                    name,
-                    format!("has type {kind:?} where plain numbers are needed"),
-                ));
+    fn checked(&self, name: &str, rows: usize, columns: usize) -> Result<View<'a>, Error> {
+        let view = self.view(name)?;
+        view.check(rows, columns)
+            .map_err(|why| self.bad_tensor(name, why))?;
+        Ok(view)
+    }
+
+    /// Gives the mapped pages of a tensor that has been copied back to the system, so that file and copy are not in
+    /// memory together.
+    fn release(&self, view: &View) {
+        for sheet in view.strips.iter().flat_map(|strip| &strip.sheets) {
+            if sheet.bytes.len() < LARGE {
+                continue;
             }
-        };
-        let tensor = Tensor::from_raw_buffer(entry.bytes, kind, &entry.shape, self.device)?;
-        Ok(tensor.to_dtype(DType::F32)?)
+            let start = sheet.bytes.as_ptr() as usize;
+            for (_, map) in self.maps {
+                let first = map.as_ptr() as usize;
+                if (first..first + map.len()).contains(&start) {
+                    // SAFETY: the mapping is read-only and backed by its file, so pages dropped are read again when
+                    // they are touched again. Failure only means that they stay.
+                    let _ = unsafe {
+                        map.unchecked_advise_range(
+                            UncheckedAdvice::DontNeed,
+                            start - first,
+                            sheet.bytes.len(),
+                        )
+                    };
+                }
+            }
+        }
     }
 }
 
@@ -217,19 +542,16 @@ mod tests {
     };
 
     fn file() -> Vec<u8> {
-        let config = crate::Config {
-            layers: 1,
-            width: 32,
-            heads: 2,
-            inner: 32,
-            context: 8,
-            ..fixture::tiny(20)
-        };
+        let config = fixture::glm(1, 32, 2, 32, 20, 8);
         fixture::gguf(&config, Weights::Q8, 1, None)
     }
 
     fn load(bytes: &[u8]) -> Result<Model, Error> {
-        Model::from_gguf(Source::Static(bytes.to_vec().leak()), &Device::Cpu)
+        Model::open(
+            &Source::Static(bytes.to_vec().leak()),
+            crate::Weights::AsStored,
+            &Device::Cpu,
+        )
     }
 
     /// The file with one run of bytes replaced by another of the same length.
@@ -312,9 +634,13 @@ mod tests {
 
     #[test]
     fn a_missing_file_is_named() {
-        let error = Model::from_gguf(Source::File("no/such/model.gguf".into()), &Device::Cpu)
-            .err()
-            .unwrap();
+        let error = Model::open(
+            &Source::Path("no/such/model.gguf".into()),
+            crate::Weights::AsStored,
+            &Device::Cpu,
+        )
+        .err()
+        .unwrap();
         assert!(error.to_string().contains("no/such/model.gguf"), "{error}");
     }
 

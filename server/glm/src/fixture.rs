@@ -3,7 +3,10 @@
 //! Takes a [`Config`] and a seed, gives the bytes of a GGUF file, or a loaded [`Model`]. The weights are random, so
 //! the model's answers mean nothing; they are the same every time.
 
-use crate::{Activation, Config, Device, Model, Source, kernels::Q8Matrix};
+use crate::{
+    Activation, Architecture, Attention, Block, Config, Device, Grouped, Model, Norm, Positions,
+    Source, kernels::Q8Matrix,
+};
 use half::f16;
 
 /// The type of a fixture's matrices.
@@ -17,34 +20,60 @@ pub enum Weights {
 
 /// A model small enough for a unit test: 2 layers, width 64, 4 heads.
 pub fn tiny(vocabulary: usize) -> Config {
-    Config {
-        layers: 2,
-        width: 64,
-        heads: 4,
-        inner: 128,
-        vocabulary,
-        context: 128,
-        epsilon: 1e-5,
-        activation: Activation::GeluTanh,
-    }
+    glm(2, 64, 4, 128, vocabulary, 128)
 }
 
 /// A model of the shape of the first embedded one: 4 layers, width 256, 8,192 tokens, context 512.
 pub fn embedded() -> Config {
+    glm(4, 256, 4, 1024, 8192, 512)
+}
+
+/// A model of the first generation, with these sizes.
+pub fn glm(
+    layers: usize,
+    width: usize,
+    heads: usize,
+    inner: usize,
+    vocabulary: usize,
+    context: usize,
+) -> Config {
     Config {
-        layers: 4,
-        width: 256,
-        inner: 1024,
-        context: 512,
-        ..tiny(8192)
+        architecture: Architecture::Glm,
+        layers,
+        width,
+        vocabulary,
+        context,
+        norm: Norm::Layer,
+        epsilon: 1e-5,
+        block: Block::PreNorm,
+        attention: Attention::Grouped(Grouped {
+            heads,
+            kv_heads: heads,
+            head_size: width / heads,
+            qkv_bias: true,
+            qk_norm: false,
+        }),
+        positions: Positions::Learned { rows: 2 },
+        prefix: true,
+        inner,
+        gated: false,
+        activation: Activation::GeluTanh,
+        linear_bias: true,
+        experts: None,
+        top_query: false,
+        tied: true,
     }
 }
 
 /// A random model, loaded.
 pub fn model(config: &Config, weights: Weights, seed: u64) -> Model {
     let bytes = gguf(config, weights, seed, None).leak();
-    Model::from_gguf(Source::Static(bytes), &Device::Cpu)
-        .expect("the fixture writes what the loader reads")
+    Model::open(
+        &Source::Static(bytes),
+        crate::Weights::AsStored,
+        &Device::Cpu,
+    )
+    .expect("the fixture writes what the loader reads")
 }
 
 /// The bytes of a random model, with a tokenizer if one is given.
@@ -67,7 +96,7 @@ pub fn gguf(config: &Config, weights: Weights, seed: u64, tokenizer_json: Option
     file.count("glm.block_count", config.layers);
     file.count("glm.embedding_length", config.width);
     file.count("glm.feed_forward_length", config.inner);
-    file.count("glm.attention.head_count", config.heads);
+    file.count("glm.attention.head_count", config.attention.heads());
     file.count("glm.context_length", config.context);
     file.float("glm.attention.layer_norm_epsilon", config.epsilon);
 

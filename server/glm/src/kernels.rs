@@ -6,10 +6,24 @@
 //! run; work is shared out over the threads of the rayon pool that the caller is in.
 
 pub mod cpu;
+mod half;
 mod q8;
 #[cfg(any(test, feature = "fixture"))]
 pub mod reference;
 mod rows;
+mod scaled;
 
+pub use half::{HalfKind, HalfMatrix};
 pub use q8::Q8Matrix;
 pub use rows::Rows;
+pub use scaled::{ScaledKind, ScaledMatrix};
+
+/// A packed matrix that can give each of its rows (the weights of one output) as plain numbers.
+pub trait Unpack: Send + Sync {
+    /// Outputs.
+    fn rows(&self) -> usize;
+    /// Inputs.
+    fn columns(&self) -> usize;
+    /// Writes one row; `out` has room for exactly its columns.
+    fn unpack_row(&self, row: usize, out: &mut [f32]);
+}

@@ -17,10 +17,15 @@ mod layer;
 mod mask;
 mod model;
 mod positions;
+mod weights;
 
 pub use candle_core::Device;
 pub use checkpoint::Source;
-pub use config::{Activation, Config};
+pub use config::{
+    Activation, Architecture, Attention, Block, Config, Experts, Grouped, Latent, Norm, Pairs,
+    Positions, Rotary, Yarn,
+};
 pub use error::Error;
 pub use kv::KvCache;
 pub use model::{Chunk, Logits, Model, Want};
+pub use weights::{Quant, Weights};

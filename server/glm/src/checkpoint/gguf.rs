@@ -7,6 +7,7 @@
 //! Format: magic `GGUF`, version (u32), counts of tensors and of metadata pairs (u64), the pairs, the descriptions
 //! (name, dimensions innermost first, type, offset), padding, data. Little-endian throughout; versions 2 and 3.
 
+use super::view::{Entry, Kind, size};
 use candle_core::quantized::GgmlDType;
 use std::collections::BTreeMap;
 
@@ -22,24 +23,34 @@ pub(crate) struct Gguf<'a> {
     header: &'a [u8],
 }
 
-/// A metadata value. Arrays are checked and skipped: no architecture that we load reads one.
+/// A metadata value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Value<'a> {
     Integer(u64),
     Negative,
     Float(f64),
-    Bool,
+    Bool(bool),
     Text(&'a str),
-    Array,
+    Array(Array<'a>),
 }
 
-/// A tensor's description and its bytes, as many as its shape and type need.
-#[derive(Debug)]
-pub(crate) struct Entry<'a> {
-    /// Row-major, outermost dimension first.
-    pub(crate) shape: Vec<usize>,
-    pub(crate) kind: GgmlDType,
-    pub(crate) bytes: &'a [u8],
+/// An array of the metadata, checked and left where it lies.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Array<'a> {
+    kind: u32,
+    count: u64,
+    bytes: &'a [u8],
+}
+
+impl<'a> Array<'a> {
+    /// The elements; empty for an array of arrays.
+    pub(crate) fn values(self) -> impl Iterator<Item = Value<'a>> {
+        let mut reader = Reader {
+            bytes: self.bytes,
+            at: 0,
+        };
+        (0..self.count).map_while(move |_| reader.value(self.kind).ok())
+    }
 }
 
 impl<'a> Gguf<'a> {
@@ -98,19 +109,23 @@ impl<'a> Gguf<'a> {
         })
     }
 
-    /// A hash of the content that is the same on every machine and cheap for any size: the whole header, and the
-    /// first and last bytes of every tensor.
-    pub(crate) fn digest(&self) -> u64 {
-        const SAMPLE: usize = 4096;
-        let mut hash = Fnv::new();
-        hash.write(self.header);
-        for (name, entry) in &self.tensors {
-            hash.write(name.as_bytes());
-            hash.write(&entry.bytes[..entry.bytes.len().min(SAMPLE)]);
-            hash.write(&entry.bytes[entry.bytes.len().saturating_sub(SAMPLE)..]);
-        }
-        hash.0
+    /// The bytes before the tensors'.
+    pub(crate) fn header(&self) -> &'a [u8] {
+        self.header
     }
+}
+
+/// A hash of headers, and of each tensor's name and first and last bytes.
+pub(crate) fn digest(headers: &[u8], tensors: &[(String, &[u8])]) -> u64 {
+    const SAMPLE: usize = 4096;
+    let mut hash = Fnv::new();
+    hash.write(headers);
+    for (name, bytes) in tensors {
+        hash.write(name.as_bytes());
+        hash.write(&bytes[..bytes.len().min(SAMPLE)]);
+        hash.write(&bytes[bytes.len().saturating_sub(SAMPLE)..]);
+    }
+    hash.0
 }
 
 /// The view of one tensor's bytes, if the file has them all.
@@ -122,25 +137,17 @@ fn locate(
     offset: u64,
 ) -> Result<Entry<'_>, String> {
     let kind = tensor_type(kind).ok_or_else(|| format!("has the unknown type {kind}"))?;
-    let (Some(&columns), true) = (shape.last(), shape.iter().all(|&n| n > 0)) else {
+    if shape.is_empty() || shape.contains(&0) {
         return Err(format!("has the empty shape {shape:?}"));
-    };
-    if !columns.is_multiple_of(kind.block_size()) {
-        return Err(format!(
-            "has rows of {columns} numbers, not whole blocks of {}",
-            kind.block_size()
-        ));
     }
-    let count = shape
-        .iter()
-        .try_fold(1usize, |product, &n| product.checked_mul(n));
-    let size = count.and_then(|count| (count / kind.block_size()).checked_mul(kind.type_size()));
     let first = start
         .checked_add(offset)
         .and_then(|first| usize::try_from(first).ok());
-    let slice = first
-        .zip(size)
-        .and_then(|(first, size)| bytes.get(first..first.checked_add(size)?));
+    let slice = match size(&shape, kind) {
+        Ok(size) => first.and_then(|first| bytes.get(first..first.checked_add(size)?)),
+        Err(why) if why.contains("block") => return Err(why),
+        Err(_) => None,
+    };
     match slice {
         Some(bytes) => Ok(Entry { shape, kind, bytes }),
         None => Err(format!(
@@ -150,9 +157,9 @@ fn locate(
 }
 
 /// The tensor types by their number in the file.
-fn tensor_type(number: u32) -> Option<GgmlDType> {
+fn tensor_type(number: u32) -> Option<Kind> {
     use GgmlDType::*;
-    Some(match number {
+    let kind = match number {
         0 => F32,
         1 => F16,
         2 => Q4_0,
@@ -165,9 +172,15 @@ fn tensor_type(number: u32) -> Option<GgmlDType> {
         12 => Q4K,
         13 => Q5K,
         14 => Q6K,
+        24 => return Some(Kind::Codes),
+        25 => return Some(Kind::Other("i16")),
+        26 => return Some(Kind::Other("i32")),
+        27 => return Some(Kind::Other("i64")),
+        28 => return Some(Kind::Other("f64")),
         30 => BF16,
         _ => return None,
-    })
+    };
+    Some(Kind::Ggml(kind))
 }
 
 /// Reads little-endian values off the front of the bytes.
@@ -224,9 +237,9 @@ impl<'a> Reader<'a> {
             4 => Value::Integer(self.u32()?.into()),
             5 => signed(i32::from_le_bytes(self.array()?).into()),
             6 => Value::Float(f32::from_le_bytes(self.array()?).into()),
-            7 => self.take(1).map(|_| Value::Bool)?,
+            7 => Value::Bool(self.take(1)? != [0]),
             8 => Value::Text(self.text()?),
-            9 => self.skip_array()?,
+            9 => Value::Array(self.array_value()?),
             10 => Value::Integer(self.u64()?),
             11 => signed(i64::from_le_bytes(self.array()?)),
             12 => Value::Float(f64::from_le_bytes(self.array()?)),
@@ -239,9 +252,10 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn skip_array(&mut self) -> Result<Value<'a>, String> {
+    fn array_value(&mut self) -> Result<Array<'a>, String> {
         let kind = self.u32()?;
         let count = self.u64()?;
+        let start = self.at;
         let size = match kind {
             0 | 1 | 7 => 1,
             2 | 3 => 2,
@@ -251,7 +265,7 @@ impl<'a> Reader<'a> {
                 for _ in 0..count {
                     self.text()?;
                 }
-                return Ok(Value::Array);
+                0
             }
             _ => {
                 return Err(format!(
@@ -264,7 +278,11 @@ impl<'a> Reader<'a> {
             .checked_mul(size)
             .ok_or("an array's length overflows")?;
         self.take(bytes)?;
-        Ok(Value::Array)
+        Ok(Array {
+            kind,
+            count,
+            bytes: &self.bytes[start..self.at],
+        })
     }
 
     fn description(&mut self) -> Result<(&'a str, Vec<usize>, u32, u64), String> {

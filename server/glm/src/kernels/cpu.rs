@@ -1,17 +1,20 @@
 //! The kernels on the CPU: one file an operation, each picked at run time for the machine.
 
 mod attention;
+mod dots;
 mod exponential;
 mod gelu;
 mod matmul;
 mod norm;
 mod products;
+mod unpacked;
 
 pub use attention::{Keys, attend};
 pub use exponential::log_sum_exp;
 pub use gelu::gelu_tanh;
 pub use matmul::matmul_q8;
 pub use norm::layer_norm;
+pub use unpacked::matmul_unpacked;
 
 /// Whether the machine has the instructions that the fast versions are compiled for: AVX2, FMA and F16C, in every
 /// x86 processor since 2015.

@@ -6,6 +6,7 @@
 //! same two inputs' weights for eight outputs, and the sums of 16 outputs never have to be added across a register.
 //! The packed form has the size of the file's.
 
+use super::Unpack;
 use half::f16;
 
 /// Rows (outputs) in a panel.
@@ -48,16 +49,6 @@ impl Q8Matrix {
         }
     }
 
-    /// Outputs.
-    pub fn rows(&self) -> usize {
-        self.rows
-    }
-
-    /// Inputs.
-    pub fn columns(&self) -> usize {
-        self.columns
-    }
-
     /// Bytes that the weights take.
     pub fn bytes(&self) -> usize {
         self.panels.len()
@@ -73,9 +64,18 @@ impl Q8Matrix {
         let size = self.columns / BLOCK * COLUMN;
         &self.panels[panel * size..][..size]
     }
+}
 
-    /// Writes the weights of one row as f32.
-    pub fn unpack_row(&self, row: usize, out: &mut [f32]) {
+impl Unpack for Q8Matrix {
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn columns(&self) -> usize {
+        self.columns
+    }
+
+    fn unpack_row(&self, row: usize, out: &mut [f32]) {
         let lane = row % PANEL;
         let columns = self.panel(row / PANEL).chunks_exact(COLUMN);
         for (column, out) in columns.zip(out.chunks_exact_mut(BLOCK)) {

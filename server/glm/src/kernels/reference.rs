@@ -1,10 +1,10 @@
 //! What each kernel must compute, in the plainest code and in f64: the other side of the kernels' tests, and what
 //! a reader reads first. Slow; nothing else runs it.
 
-use super::{Q8Matrix, Rows};
+use super::{Rows, Unpack};
 
 /// out(t, n) = Σ x(t, k) · weight(n, k) + bias(n).
-pub fn matmul_q8(x: Rows, weight: &Q8Matrix, bias: &[f32]) -> Vec<f32> {
+pub fn matmul(x: Rows, weight: &dyn Unpack, bias: &[f32]) -> Vec<f32> {
     let mut out = Vec::new();
     let mut weights = vec![0.0; weight.columns()];
     for t in 0..x.count() {

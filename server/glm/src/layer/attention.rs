@@ -27,10 +27,17 @@ impl Attention {
         name: &str,
         config: &Config,
     ) -> Result<Attention, Error> {
-        let Config { width, heads, .. } = *config;
+        let width = config.width;
+        let heads = config.attention.heads();
         Ok(Attention {
-            query_key_value: Linear::load(checkpoint, &format!("{name}_qkv"), 3 * width, width)?,
-            output: Linear::load(checkpoint, &format!("{name}_output"), width, width)?,
+            query_key_value: Linear::load(
+                checkpoint,
+                &format!("{name}_qkv"),
+                3 * width,
+                width,
+                true,
+            )?,
+            output: Linear::load(checkpoint, &format!("{name}_output"), width, width, true)?,
             heads,
             width,
         })

@@ -19,12 +19,14 @@ impl Mlp {
                 &format!("{name}_up"),
                 config.inner,
                 config.width,
+                true,
             )?,
             down: Linear::load(
                 checkpoint,
                 &format!("{name}_down"),
                 config.width,
                 config.inner,
+                true,
             )?,
             activation: config.activation,
         })
@@ -34,7 +36,9 @@ impl Mlp {
     pub(crate) fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         let inner = self.up.forward(x)?;
         match self.activation {
-            Activation::Gelu => self.down.forward(&inner.gelu_erf()?),
+            Activation::Gelu | Activation::QuickGelu | Activation::Silu => {
+                self.down.forward(&inner.gelu_erf()?)
+            }
             Activation::GeluTanh => {
                 inner.inplace_op1(&GeluOp)?;
                 self.down.forward(&inner)

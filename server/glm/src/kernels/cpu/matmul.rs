@@ -7,7 +7,7 @@
 //! by rows, so that each thread reads the panels from its own cache; few rows by panels.
 
 use crate::kernels::{
-    Rows,
+    Rows, Unpack,
     q8::{BLOCK, COLUMN, PANEL, Q8Matrix, SCALES},
 };
 use half::f16;
@@ -308,7 +308,7 @@ mod tests {
             let x = random.normal(count * inputs);
             let x = Rows::new(&x, inputs);
             for bias in [vec![], random.normal(outputs)] {
-                let want = reference::matmul_q8(x, &weight, &bias);
+                let want = reference::matmul(x, &weight, &bias);
                 let mut got = vec![f32::NAN; count * outputs];
                 matmul_q8(x, &weight, &bias, &mut got);
                 reference::assert_close(&got, &want, 1e-4);
