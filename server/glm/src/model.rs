@@ -80,12 +80,11 @@ impl Logits {
 impl Model {
     /// Loads a checkpoint, its matrices brought to the type that `weights` says.
     pub fn open(source: &Source, weights: Weights, device: &Device) -> Result<Model, Error> {
-        // The checkpoint hands out matrices; it is its business to bring them to the type wanted.
-        let _ = weights;
-        source.read(device, Model::load)
+        source.read(weights, device, Model::load)
     }
 
-    fn load(checkpoint: &Checkpoint) -> Result<Model, Error> {
+    fn load(checkpoint: Checkpoint) -> Result<Model, Error> {
+        let checkpoint = &checkpoint;
         let config = Config::read(checkpoint)?;
         let own = |key| Ok::<_, Error>(checkpoint.optional_text(key)?.map(str::to_owned));
         Ok(Model {

@@ -1,16 +1,31 @@
 //! Text to token ids and back.
 //!
-//! Takes a `tokenizer.json` of a byte-level BPE and gives a [`Vocab`]: ids of plain text, the ids
-//! of GLM's special tokens ([`Special`]), and text again, whole or as it streams out of a model
-//! ([`Stream`]). It knows nothing of prompts, windows or models: what to encode is the business of
-//! the `prompt` crate, where the file comes from that of its caller.
+//! Takes the bytes of a tokenizer's files, of any kind that a GLM was published with ([`Source`]),
+//! and gives a [`Vocab`]: ids of plain text, the ids of special tokens by their spelling, and text
+//! again, whole or as it streams out of a model ([`Stream`]). It knows nothing of prompts, windows
+//! or models: what to encode is the business of the `prompt` crate, where the files come from that
+//! of its caller.
 
+mod added;
+mod byte_level;
+mod error;
 #[cfg(any(test, feature = "fixture"))]
 pub mod fixture;
+mod gguf;
+mod gpt2;
+mod json;
+mod lines;
+mod merge;
+mod source;
 mod special;
 mod stream;
+mod tiktoken;
 mod tokenizer;
+mod tokens;
+mod wordpiece;
 
+pub use error::Error;
+pub use source::{GgufTokenizer, Pairs, Pieces, Source};
 pub use special::Special;
 pub use stream::Stream;
-pub use tokenizer::{Error, Vocab};
+pub use tokenizer::Vocab;

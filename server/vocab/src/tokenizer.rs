@@ -1,83 +1,99 @@
-//! `tokenizer.json` to a [`Vocab`]: encoding of plain text, and the bytes behind every id.
+//! A tokenizer's files to a [`Vocab`]: encoding of plain text, and the bytes behind every id.
 //!
-//! Encoding is left to the `tokenizers` crate, but the added tokens are taken out of the file
-//! before it sees them: nothing then matches `[MASK]` or `<|endoftext|>` inside a user's text.
-//! Decoding is a table of bytes, built once by undoing the printable alphabet of byte-level BPE.
+//! Each kind of file has its own module, which gives an encoder that knows no special tokens and
+//! the table of what every id stands for. Decoding is that table.
 
 use std::collections::HashMap;
 
-use serde_json::Value;
-use tokenizers::Tokenizer;
+use crate::tokens::Tokens;
+use crate::{Error, Source, Special, gguf, gpt2, json, lines, tiktoken, wordpiece};
 
-use crate::Special;
+/// Plain text to ids, by the rules of one kind of tokenizer.
+pub(crate) trait Encode: Send + Sync {
+    /// The ids of `text`, which continues earlier text or, if `start`, is a whole text.
+    fn encode(&self, text: &str, start: bool) -> Vec<u32>;
+}
 
-/// Why a `tokenizer.json` cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The file is not JSON, or not a tokenizer that the `tokenizers` crate can read.
-    #[error("the tokenizer cannot be read: {0}")]
-    Unreadable(String),
-    /// A token for this byte is missing, so some texts could not be encoded.
-    #[error("the tokenizer is no byte-level BPE: it has no token for byte 0x{byte:02x}")]
-    NotByteLevel {
-        /// The first byte without a token.
-        byte: u8,
-    },
-    /// A GLM special token is missing.
-    #[error("the tokenizer has no special token {spelling}")]
-    MissingSpecial {
-        /// How the token is spelled in the file.
-        spelling: &'static str,
-    },
+/// What a module of a kind makes of its files.
+pub(crate) struct Parts {
+    pub(crate) encoder: Box<dyn Encode>,
+    pub(crate) tokens: Tokens,
 }
 
 /// A vocabulary: text to ids and back. Cheap to share behind an `Arc`, never changed once made.
 pub struct Vocab {
-    tokenizer: Tokenizer,
-    /// The ids of added and of plain tokens, by spelling.
-    spellings: HashMap<String, u32>,
+    encoder: Box<dyn Encode>,
+    /// Ids of the special tokens by spelling.
+    special: HashMap<String, u32>,
     /// The bytes each id stands for; empty for special ids and for gaps.
     tokens: Vec<Box<[u8]>>,
-    /// The id of each single byte.
-    byte_ids: [u32; 256],
+    is_line_local: bool,
 }
 
 impl Vocab {
-    /// Reads a `tokenizer.json` of a byte-level BPE that has GLM's special tokens, either as added
-    /// tokens or as plain entries of the model's vocabulary.
-    pub fn from_json(tokenizer_json: &[u8]) -> Result<Vocab, Error> {
-        let mut json: Value = serde_json::from_slice(tokenizer_json)
-            .map_err(|error| Error::Unreadable(error.to_string()))?;
-        let added = take_added(&mut json);
-        let tokenizer = serde_json::to_vec(&json)
-            .map_err(|error| Error::Unreadable(error.to_string()))
-            .and_then(|bytes| {
-                Tokenizer::from_bytes(bytes).map_err(|error| Error::Unreadable(error.to_string()))
-            })?;
-        let plain = tokenizer.get_vocab(false);
-        let special =
-            Special::find(|spelling| added.get(spelling).or_else(|| plain.get(spelling)).copied());
-        let tokens = token_bytes(&plain, &added, special.as_ref().ok());
-        let byte_ids = byte_ids(&tokens)?;
-        let mut spellings = plain;
-        spellings.extend(added);
+    /// Reads a tokenizer of any kind.
+    ///
+    /// # Errors
+    /// If a file is damaged or of another kind than said; the message names the file, the place
+    /// and what is wrong.
+    pub fn open(source: Source) -> Result<Vocab, Error> {
+        let parts = match source {
+            Source::Json(file) => json::open(file),
+            Source::Tiktoken { ranks, config } => tiktoken::open(ranks, config),
+            Source::SentencePiece { .. } | Source::Ice { .. } => {
+                Err(Error::Unsupported("a sentencepiece model".into()))
+            }
+            Source::Gpt2 {
+                vocab,
+                merges,
+                config,
+                special,
+            } => gpt2::open(vocab, merges, config, special),
+            Source::WordPiece {
+                vocab,
+                config,
+                lowercase,
+            } => wordpiece::open(vocab, config, lowercase),
+            Source::Gguf(tokenizer) => gguf::open(tokenizer),
+        }?;
+        let (tokens, special) = parts.tokens.take();
+        let is_line_local = lines::are_local(&tokens, |text| parts.encoder.encode(text, false));
         Ok(Vocab {
-            tokenizer,
-            spellings,
+            encoder: parts.encoder,
+            special,
             tokens,
-            byte_ids,
+            is_line_local,
         })
     }
 
-    /// The ids of plain text. Nothing in the text becomes a special id, however it is spelled.
+    /// Reads a `tokenizer.json` of a byte-level BPE.
     ///
-    /// No token crosses a line start, so the ids of several lines are those of each line in turn.
+    /// # Errors
+    /// As [`Vocab::open`].
+    pub fn from_json(tokenizer_json: &[u8]) -> Result<Vocab, Error> {
+        Vocab::open(Source::Json(tokenizer_json))
+    }
+
+    /// The ids of plain text that continues earlier text. Nothing in the text becomes a special
+    /// id, however it is spelled.
+    ///
+    /// Except for WordPiece, [`Vocab::decode`] gives the same text again, unless a sentencepiece
+    /// model normalizes: NFKC folds compatible characters, and where the model says so, runs of
+    /// spaces become one and characters that it lacks are lost.
     pub fn encode(&self, text: &str) -> Vec<u32> {
-        match self.tokenizer.encode_fast(text, false) {
-            Ok(encoding) => encoding.get_ids().to_vec(),
-            // The regular expression engine may refuse a text; single bytes always work.
-            Err(_) => text.bytes().map(|byte| self.byte_id(byte)).collect(),
-        }
+        self.encoder.encode(text, false)
+    }
+
+    /// The ids of a whole text as the makers' tokenizer gives them: sentencepiece puts a space
+    /// before it. The same as [`Vocab::encode`] for byte-level BPE and WordPiece.
+    pub fn encode_start(&self, text: &str) -> Vec<u32> {
+        self.encoder.encode(text, true)
+    }
+
+    /// Whether the ids of a text are those of its lines in turn, however the text is cut at line
+    /// starts. False where tokens span line starts, such as GLM-4's runs of newlines.
+    pub fn is_line_local(&self) -> bool {
+        self.is_line_local
     }
 
     /// The text of these ids. Special ids are skipped, bytes that are no UTF-8 give U+FFFD.
@@ -86,31 +102,23 @@ impl Vocab {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// The bytes that a plain token stands for; none for special and unknown ids.
+    /// The bytes that a plain token stands for; none for special and unknown ids. A word of
+    /// WordPiece comes with the space before it.
     pub fn bytes(&self, id: u32) -> &[u8] {
         self.tokens.get(id as usize).map_or(&[], |bytes| bytes)
     }
 
-    /// The ids of GLM's special tokens.
+    /// The id of a special token by its spelling, such as `[gMASK]` or `<|code_suffix|>`.
+    pub fn id(&self, spelling: &str) -> Option<u32> {
+        self.special.get(spelling).copied()
+    }
+
+    /// The ids of GLM's seven special tokens, under whichever of the makers' spellings they have.
+    ///
+    /// # Errors
+    /// If one of them is missing: ChatGLM2 and later have no `[CLS]`.
     pub fn special(&self) -> Result<Special, Error> {
         Special::find(|spelling| self.id(spelling))
-    }
-
-    /// The id of the token with this spelling.
-    pub fn id(&self, spelling: &str) -> Option<u32> {
-        self.spellings.get(spelling).copied()
-    }
-
-    /// The ids of a text as the maker's tokenizer encodes a whole one.
-    pub fn encode_start(&self, text: &str) -> Vec<u32> {
-        self.encode(text)
-    }
-
-    /// Whether no token crosses the start of a line.
-    pub fn is_line_local(&self) -> bool {
-        let lines = ["}\n", "\n", "\n", "    x\n"];
-        let by_line: Vec<u32> = lines.iter().flat_map(|line| self.encode(line)).collect();
-        self.encode(&lines.concat()) == by_line
     }
 
     /// How many ids there are, special ones included: every id is below this.
@@ -123,101 +131,19 @@ impl Vocab {
         self.tokens.is_empty()
     }
 
+    /// The id of a byte by itself.
+    #[cfg(test)]
     pub(crate) fn byte_id(&self, byte: u8) -> u32 {
-        self.byte_ids[usize::from(byte)]
+        let id = self.tokens.iter().position(|token| **token == [byte]);
+        u32::try_from(id.unwrap()).unwrap()
     }
-}
-
-/// Takes the added tokens out of the file, as well as whatever would add, cut or pad ids.
-fn take_added(json: &mut Value) -> HashMap<String, u32> {
-    let Some(fields) = json.as_object_mut() else {
-        return HashMap::new();
-    };
-    for field in ["post_processor", "truncation", "padding"] {
-        fields.remove(field);
-    }
-    let added = fields.insert("added_tokens".into(), Value::Array(Vec::new()));
-    let entry = |token: &Value| {
-        let id = u32::try_from(token.get("id")?.as_u64()?).ok()?;
-        Some((token.get("content")?.as_str()?.to_owned(), id))
-    };
-    added
-        .as_ref()
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(entry)
-        .collect()
-}
-
-/// The bytes behind every id, special ids left empty.
-fn token_bytes(
-    plain: &HashMap<String, u32>,
-    added: &HashMap<String, u32>,
-    special: Option<&Special>,
-) -> Vec<Box<[u8]>> {
-    let silent = special.map_or(Vec::new(), |special| {
-        let Special {
-            mask,
-            smask,
-            gmask,
-            sop,
-            eop,
-            cls,
-            eos,
-        } = *special;
-        vec![mask, smask, gmask, sop, eop, cls, eos]
-    });
-    let len = plain
-        .values()
-        .chain(added.values())
-        .max()
-        .map_or(0, |&id| id as usize + 1);
-    let mut tokens = vec![Box::default(); len];
-    let alphabet = alphabet();
-    for (token, &id) in plain {
-        if !silent.contains(&id) && !added.contains_key(token) {
-            tokens[id as usize] = token
-                .chars()
-                .filter_map(|c| alphabet.get(&c))
-                .copied()
-                .collect();
-        }
-    }
-    tokens
-}
-
-/// The id of each single byte, or the first byte that has none.
-fn byte_ids(tokens: &[Box<[u8]>]) -> Result<[u32; 256], Error> {
-    let mut ids = [None; 256];
-    for (id, token) in (0u32..).zip(tokens) {
-        if let [byte] = **token {
-            ids[usize::from(byte)].get_or_insert(id);
-        }
-    }
-    let mut bytes = [0; 256];
-    for (byte, id) in (0u8..=255).zip(ids) {
-        bytes[usize::from(byte)] = id.ok_or(Error::NotByteLevel { byte })?;
-    }
-    Ok(bytes)
-}
-
-/// The printable alphabet of byte-level BPE: printable Latin-1 bytes stand for themselves, the
-/// others, in order, for the characters from U+0100 on.
-fn alphabet() -> HashMap<char, u8> {
-    let is_printable = |byte: u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
-    let rest = ('\u{100}'..).zip((0..=255).filter(|&byte| !is_printable(byte)));
-    (0..=255)
-        .filter(|&byte| is_printable(byte))
-        .map(|byte| (char::from(byte), byte))
-        .chain(rest)
-        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::fixture;
+    use serde_json::Value;
 
     #[test]
     fn any_text_survives_the_round_trip() {
@@ -254,6 +180,7 @@ mod tests {
     #[test]
     fn encoding_is_line_local() {
         let vocab = fixture::vocab();
+        assert!(vocab.is_line_local());
         let lines = [
             "if x:\n",
             "\n",
@@ -284,8 +211,9 @@ mod tests {
         vocab.remove("[sMASK]");
         let vocab = Vocab::from_json(json.to_string().as_bytes()).unwrap();
         assert_eq!(
-            vocab.special().map_err(|e| e.to_string()),
-            Err("the tokenizer has no special token [sMASK]".to_owned())
+            vocab.special().unwrap_err().to_string(),
+            "the tokenizer has no special token [sMASK]"
         );
+        assert!(vocab.id("[other]").is_some() && vocab.id("[sMASK]").is_none());
     }
 }
