@@ -21,6 +21,7 @@ mod parity;
 
 // Prompts as text, for cursors in several languages: what the model is given to read.
 mod prompts;
+mod pull;
 
 // The grammars' queries: each compiles, and captures what the carets under real code point at.
 mod queries;

@@ -53,7 +53,10 @@ fn list(arguments: &ListArgs) -> anyhow::Result<()> {
         .iter()
         .map(|record| {
             let gigabytes = record.bytes() as f64 / 1e9;
-            format!("{:24} {gigabytes:8.2} GB  {}\n", record.name, record.licence)
+            format!(
+                "{:24} {gigabytes:8.2} GB  {}\n",
+                record.name, record.licence
+            )
         })
         .collect();
     say(&lines.concat())
@@ -73,7 +76,10 @@ fn verify(arguments: &NamedArgs) -> anyhow::Result<ExitCode> {
         eprintln!("infill: `infill model remove {name}` and pull it again");
         return Ok(ExitCode::FAILURE);
     }
-    say(&format!("{name}: {} files, all as they were pulled\n", record.files.len()))?;
+    say(&format!(
+        "{name}: {} files, all as they were pulled\n",
+        record.files.len()
+    ))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -85,7 +91,9 @@ fn remove(arguments: &RemoveArgs) -> anyhow::Result<()> {
         }
         say(&format!("Remove {}? [y/N] ", arguments.name))?;
         let mut answer = String::new();
-        stdin().read_line(&mut answer).context("cannot read the answer")?;
+        stdin()
+            .read_line(&mut answer)
+            .context("cannot read the answer")?;
         if !answer.trim().eq_ignore_ascii_case("y") {
             return Ok(());
         }
@@ -118,13 +126,21 @@ fn logits(arguments: &LogitsArgs) -> anyhow::Result<()> {
         .forward(&chunk, &mut model.kv(), want, &|| false)
         .map_err(|error| anyhow!("{error}"))?;
     let logits: Vec<&[f32]> = (0..logits.rows).map(|row| logits.row(row)).collect();
-    say(&format!("{}\n", json!({ "tokens": tokens, "logits": logits })))
+    say(&format!(
+        "{}\n",
+        json!({ "tokens": tokens, "logits": logits })
+    ))
 }
 
 fn rows(text: &str) -> anyhow::Result<[Vec<u32>; 2]> {
     let row = |text: &str| -> anyhow::Result<Vec<u32>> {
         text.split(',')
-            .map(|number| number.trim().parse().with_context(|| format!("`{number}` is no position")))
+            .map(|number| {
+                number
+                    .trim()
+                    .parse()
+                    .with_context(|| format!("`{number}` is no position"))
+            })
             .collect()
     };
     let (first, second) = text
@@ -134,5 +150,7 @@ fn rows(text: &str) -> anyhow::Result<[Vec<u32>; 2]> {
 }
 
 fn say(text: &str) -> anyhow::Result<()> {
-    stdout().write_all(text.as_bytes()).context("cannot write to standard output")
+    stdout()
+        .write_all(text.as_bytes())
+        .context("cannot write to standard output")
 }

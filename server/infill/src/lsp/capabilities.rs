@@ -5,9 +5,8 @@
 use serde_json::{Value, json};
 use text::Encoding;
 use tower_lsp::lsp_types::{
-    ExecuteCommandOptions,
-    PositionEncodingKind, ServerCapabilities, TextDocumentSyncCapability, TextDocumentSyncKind,
-    TextDocumentSyncOptions, TextDocumentSyncSaveOptions,
+    ExecuteCommandOptions, PositionEncodingKind, ServerCapabilities, TextDocumentSyncCapability,
+    TextDocumentSyncKind, TextDocumentSyncOptions, TextDocumentSyncSaveOptions,
 };
 
 use crate::lsp::proposed::INLINE_COMPLETION;

@@ -19,8 +19,8 @@ use tower_lsp::lsp_types::{
 };
 use tower_lsp::{Client, LanguageServer, async_trait};
 
-use crate::lsp::request::status::{self, Status};
 use crate::lsp::capabilities::SELECT_MODEL;
+use crate::lsp::request::status::{self, Status};
 use crate::lsp::session::Session;
 use crate::lsp::watchdog;
 use crate::models::settings::{self, Choice};
@@ -55,7 +55,11 @@ impl Backend {
     fn load(&self) {
         let session = Arc::clone(&self.session);
         let loading = spawn_blocking(move || session.load());
-        tokio::spawn(report(loading, self.client.clone(), self.session.agreed().progress));
+        tokio::spawn(report(
+            loading,
+            self.client.clone(),
+            self.session.agreed().progress,
+        ));
     }
 
     /// Acts on settings that the client sent.
@@ -75,7 +79,9 @@ fn chosen(settings: &Value) -> std::result::Result<Choice, String> {
     let text = |key| match settings.get(key) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(other) => Err(format!("the setting infill.{key} must be a text, not {other}")),
+        Some(other) => Err(format!(
+            "the setting infill.{key} must be a text, not {other}"
+        )),
     };
     let quant = text("quant")?.map(|name| name.parse()).transpose()?;
     Ok(Choice {
@@ -100,7 +106,10 @@ async fn complain(client: &Client, message: &str) {
 impl LanguageServer for Backend {
     async fn initialize(&self, params: InitializeParams) -> Result<InitializeResult> {
         let folders = params.workspace_folders.unwrap_or_default();
-        let root = folders.first().map(|folder| &folder.uri).or(params.root_uri.as_ref());
+        let root = folders
+            .first()
+            .map(|folder| &folder.uri)
+            .or(params.root_uri.as_ref());
         if let Some(folder) = root.and_then(|url| url.to_file_path().ok()) {
             self.session.settle_in(&folder);
         }
@@ -154,10 +163,15 @@ impl LanguageServer for Backend {
 
     async fn execute_command(&self, params: ExecuteCommandParams) -> Result<Option<Value>> {
         if params.command != SELECT_MODEL {
-            return Err(Error::invalid_params(format!("there is no command {}", params.command)));
+            return Err(Error::invalid_params(format!(
+                "there is no command {}",
+                params.command
+            )));
         }
         let [Value::String(model)] = &params.arguments[..] else {
-            return Err(Error::invalid_params("give one argument: a model's name or path"));
+            return Err(Error::invalid_params(
+                "give one argument: a model's name or path",
+            ));
         };
         self.session.choose(Choice {
             model: Some(model.clone()),

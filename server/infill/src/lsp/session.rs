@@ -88,12 +88,10 @@ impl Session {
         if choice.is_ok() && choice.as_ref().ok() == loaded.as_ref() {
             return Ok(None);
         }
-        let opened = choice.and_then(|choice| {
-            match catch_unwind(|| Rooms::open(&choice)) {
-                Ok(Ok(rooms)) => Ok((choice, Arc::new(rooms))),
-                Ok(Err(error)) => Err(format!("{error:#}")),
-                Err(_) => Err("loading the model failed; run with `--log error`".to_owned()),
-            }
+        let opened = choice.and_then(|choice| match catch_unwind(|| Rooms::open(&choice)) {
+            Ok(Ok(rooms)) => Ok((choice, Arc::new(rooms))),
+            Ok(Err(error)) => Err(format!("{error:#}")),
+            Err(_) => Err("loading the model failed; run with `--log error`".to_owned()),
         });
         match opened {
             Ok((choice, rooms)) => {
@@ -125,7 +123,11 @@ impl Session {
     }
 
     fn choice(&self) -> Result<Choice, String> {
-        let chosen = self.chosen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let chosen = self
+            .chosen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         let found = match self.folder.get() {
             Some(folder) => Choice::found_from(folder).map_err(|error| format!("{error:#}"))?,
             None => Choice::default(),

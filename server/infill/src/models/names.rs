@@ -117,9 +117,20 @@ mod tests {
     #[test]
     fn names_give_repositories_or_a_reason() {
         let (repository, name) = resolve("CodeGeeX4-ALL-9B").unwrap();
-        assert_eq!((&*repository, &*name), ("THUDM/codegeex4-all-9b", "codegeex4-all-9b"));
-        assert_eq!(resolve("a/B").unwrap(), ("a/B".to_owned(), "a--b".to_owned()));
-        assert!(resolve("glm-130b").unwrap_err().to_string().contains("form"));
+        assert_eq!(
+            (&*repository, &*name),
+            ("THUDM/codegeex4-all-9b", "codegeex4-all-9b")
+        );
+        assert_eq!(
+            resolve("a/B").unwrap(),
+            ("a/B".to_owned(), "a--b".to_owned())
+        );
+        assert!(
+            resolve("glm-130b")
+                .unwrap_err()
+                .to_string()
+                .contains("form")
+        );
         for wrong in ["", "gpt", "../x", "a/../b", "/etc", "a/b/c"] {
             assert!(resolve(wrong).is_err(), "{wrong}");
         }

@@ -40,7 +40,9 @@ pub fn locate(model: Option<&str>) -> anyhow::Result<Option<PathBuf>> {
     if store.record(&name)?.is_some() {
         return Ok(Some(store.folder(&name)));
     }
-    bail!("there is no model `{model}`: no such file, and none in the store; `infill model pull {model}` gets it")
+    bail!(
+        "there is no model `{model}`: no such file, and none in the store; `infill model pull {model}` gets it"
+    )
 }
 
 /// Opens the weights alone.
@@ -54,7 +56,8 @@ pub fn weights(choice: &Choice) -> anyhow::Result<(Model, Option<PathBuf>)> {
         None => Source::Static(embedded::MODEL),
     };
     // The message says the cause already, so the chain of causes would only repeat it.
-    let model = Model::open(&source, choice.weights(), &Device::Cpu).map_err(|error| anyhow!("{error}"))?;
+    let model =
+        Model::open(&source, choice.weights(), &Device::Cpu).map_err(|error| anyhow!("{error}"))?;
     Ok((model, path))
 }
 
@@ -64,15 +67,23 @@ pub fn weights(choice: &Choice) -> anyhow::Result<(Model, Option<PathBuf>)> {
 /// If a file is missing or cannot be used, or no template is known for it.
 pub fn open(choice: &Choice) -> anyhow::Result<Opened> {
     let (model, path) = weights(choice)?;
-    let shown = path.as_ref().map_or_else(|| "that is built in".to_owned(), |path| path.display().to_string());
+    let shown = path.as_ref().map_or_else(
+        || "that is built in".to_owned(),
+        |path| path.display().to_string(),
+    );
     let vocab = match (model.tokenizer_json(), &path) {
         (Some(json), _) => Vocab::from_json(json).map_err(|error| anyhow!("{error}")),
         (None, Some(path)) => vocabulary(path, &model),
         (None, None) => Err(anyhow!("it has no tokenizer")),
     }
     .with_context(|| format!("cannot use the tokenizer of the model {shown}"))?;
-    let template = template(choice, &model, &vocab).with_context(|| format!("cannot ask the model {shown}"))?;
-    Ok(Opened { model, vocab, template })
+    let template = template(choice, &model, &vocab)
+        .with_context(|| format!("cannot ask the model {shown}"))?;
+    Ok(Opened {
+        model,
+        vocab,
+        template,
+    })
 }
 
 fn template(choice: &Choice, model: &Model, vocab: &Vocab) -> anyhow::Result<Template> {
@@ -97,11 +108,17 @@ fn template(choice: &Choice, model: &Model, vocab: &Vocab) -> anyhow::Result<Tem
 
 /// The vocabulary of a folder, by the tokenizer files in it.
 fn vocabulary(path: &Path, model: &Model) -> anyhow::Result<Vocab> {
-    let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
+    let folder = if path.is_dir() {
+        path
+    } else {
+        path.parent().unwrap_or(Path::new("."))
+    };
     let read = |name: &str| {
         let path = folder.join(name);
         let bytes = path.is_file().then(|| fs::read(&path));
-        bytes.transpose().with_context(|| format!("cannot read {}", path.display()))
+        bytes
+            .transpose()
+            .with_context(|| format!("cannot read {}", path.display()))
     };
     let settings = match read("tokenizer_config.json")? {
         Some(settings) => Some(settings),
@@ -114,22 +131,42 @@ fn vocabulary(path: &Path, model: &Model) -> anyhow::Result<Vocab> {
         return opened(vocab::Source::Json(&json));
     }
     if let Some(ice) = read("ice_text.model")? {
-        let images = matches!(architecture, Architecture::Glm130b) || model.config().vocabulary > 150_000;
-        return opened(vocab::Source::Ice { model: &ice, images });
+        let images =
+            matches!(architecture, Architecture::Glm130b) || model.config().vocabulary > 150_000;
+        return opened(vocab::Source::Ice {
+            model: &ice,
+            images,
+        });
     }
     if let Some(bytes) = read("tokenizer.model")? {
         if is_ranks(&bytes) {
-            return opened(vocab::Source::Tiktoken { ranks: &bytes, config });
+            return opened(vocab::Source::Tiktoken {
+                ranks: &bytes,
+                config,
+            });
         }
         // ChatGLM3's settings name its roles; ChatGLM2 and CodeGeeX2 have none.
-        let roles = config.is_some_and(|text| String::from_utf8_lossy(text).contains("<|assistant|>"))
+        let roles = config
+            .is_some_and(|text| String::from_utf8_lossy(text).contains("<|assistant|>"))
             || model.name().to_lowercase().contains("chatglm3");
-        let special = if roles { Pieces::ChatGlm3 } else { Pieces::ChatGlm2 };
-        return opened(vocab::Source::SentencePiece { model: &bytes, config, special });
+        let special = if roles {
+            Pieces::ChatGlm3
+        } else {
+            Pieces::ChatGlm2
+        };
+        return opened(vocab::Source::SentencePiece {
+            model: &bytes,
+            config,
+            special,
+        });
     }
     if let Some(bytes) = read("cog-pretrain.model")? {
         let special = Pieces::GlmChinese;
-        return opened(vocab::Source::SentencePiece { model: &bytes, config, special });
+        return opened(vocab::Source::SentencePiece {
+            model: &bytes,
+            config,
+            special,
+        });
     }
     if let (Some(vocab), Some(merges)) = (read("vocab.json")?, read("merges.txt")?) {
         let special = match architecture {
@@ -137,14 +174,23 @@ fn vocabulary(path: &Path, model: &Model) -> anyhow::Result<Vocab> {
             _ if String::from_utf8_lossy(&vocab).contains("\"<s>\"") => Pairs::GlmRoberta,
             _ => Pairs::Glm,
         };
-        return opened(vocab::Source::Gpt2 { vocab: &vocab, merges: &merges, config, special });
+        return opened(vocab::Source::Gpt2 {
+            vocab: &vocab,
+            merges: &merges,
+            config,
+            special,
+        });
     }
     if let Some(vocab) = read("vocab.txt")? {
         let cased = config.is_some_and(|text| {
             let settings: serde_json::Value = serde_json::from_slice(text).unwrap_or_default();
             settings["do_lower_case"] == false
         });
-        return opened(vocab::Source::WordPiece { vocab: &vocab, config, lowercase: !cased });
+        return opened(vocab::Source::WordPiece {
+            vocab: &vocab,
+            config,
+            lowercase: !cased,
+        });
     }
     bail!(
         "there is none in {}: no tokenizer.json, tokenizer.model, ice_text.model, cog-pretrain.model, vocab.json with \
@@ -155,9 +201,15 @@ fn vocabulary(path: &Path, model: &Model) -> anyhow::Result<Vocab> {
 
 /// Whether these are lines of a token in base64 and a number, and not a sentencepiece model.
 fn is_ranks(bytes: &[u8]) -> bool {
-    let line = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let line = bytes
+        .split(|&byte| byte == b'\n')
+        .next()
+        .unwrap_or_default();
     let mut parts = line.split(|&byte| byte == b' ');
-    let is_base64 = |part: &[u8]| part.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(byte));
+    let is_base64 = |part: &[u8]| {
+        part.iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(byte))
+    };
     matches!((parts.next(), parts.next()), (Some(token), Some(rank))
         if !token.is_empty() && is_base64(token) && !rank.is_empty() && rank.trim_ascii().iter().all(u8::is_ascii_digit))
 }

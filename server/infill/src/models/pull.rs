@@ -79,9 +79,15 @@ pub fn pull(store: &Store, wanted: &Wanted) -> anyhow::Result<Record> {
     if let Some(endpoint) = wanted.endpoint {
         builder = builder.with_endpoint(endpoint.trim_end_matches('/').to_owned());
     }
-    let api = builder.build().context("cannot set the connection to the hub up")?;
+    let api = builder
+        .build()
+        .context("cannot set the connection to the hub up")?;
     let at = |revision: &str| {
-        api.repo(Repo::with_revision(repository.clone(), RepoType::Model, revision.to_owned()))
+        api.repo(Repo::with_revision(
+            repository.clone(),
+            RepoType::Model,
+            revision.to_owned(),
+        ))
     };
     let mut response = at(wanted.revision)
         .info_request()
@@ -99,11 +105,15 @@ pub fn pull(store: &Store, wanted: &Wanted) -> anyhow::Result<Record> {
     eprintln!("{repository} at {}: licence {licence}", info.sha);
 
     let entries = entries(&info)?;
-    if store.record(&name)?.is_some_and(|old| old.revision == info.sha && old.files == entries) {
+    if store
+        .record(&name)?
+        .is_some_and(|old| old.revision == info.sha && old.files == entries)
+    {
         eprintln!("{name} is in the store already");
     } else {
         let partial = store.partial(&name);
-        fs::create_dir_all(&partial).with_context(|| format!("cannot make {}", partial.display()))?;
+        fs::create_dir_all(&partial)
+            .with_context(|| format!("cannot make {}", partial.display()))?;
         let repo = at(&info.sha);
         let agent: Agent = Agent::config_builder()
             .timeout_connect(Some(Duration::from_secs(30)))
@@ -112,11 +122,20 @@ pub fn pull(store: &Store, wanted: &Wanted) -> anyhow::Result<Record> {
             .into();
         for entry in &entries {
             let url = repo.url(&entry.name);
-            fetch(&agent, &url, wanted.token, &partial.join(&entry.name), entry)
-                .with_context(|| format!("cannot pull {} of {repository}", entry.name))?;
+            fetch(
+                &agent,
+                &url,
+                wanted.token,
+                &partial.join(&entry.name),
+                entry,
+            )
+            .with_context(|| format!("cannot pull {} of {repository}", entry.name))?;
         }
-        fs::write(partial.join("INFILL-LICENCE.txt"), format!("{repository}\n{licence}\n"))
-            .context("cannot write the licence down")?;
+        fs::write(
+            partial.join("INFILL-LICENCE.txt"),
+            format!("{repository}\n{licence}\n"),
+        )
+        .context("cannot write the licence down")?;
     }
     let record = Record {
         name,
@@ -132,8 +151,15 @@ pub fn pull(store: &Store, wanted: &Wanted) -> anyhow::Result<Record> {
 }
 
 fn licence(info: &Info, repository: &str) -> String {
-    let tag = info.tags.iter().find_map(|tag| tag.strip_prefix("license:"));
-    let named = info.card.as_ref().and_then(|card| card.license.as_deref()).or(tag);
+    let tag = info
+        .tags
+        .iter()
+        .find_map(|tag| tag.strip_prefix("license:"));
+    let named = info
+        .card
+        .as_ref()
+        .and_then(|card| card.license.as_deref())
+        .or(tag);
     let named = named.unwrap_or("not named; read the repository's page");
     match names::licence_note(repository) {
         Some(note) => format!("{named} ({note})"),
@@ -143,9 +169,16 @@ fn licence(info: &Info, repository: &str) -> String {
 
 /// The files that loading needs. Weights come once: as safetensors if there are any.
 fn entries(info: &Info) -> anyhow::Result<Vec<Entry>> {
-    let safe = info.siblings.iter().any(|file| file.rfilename.ends_with(".safetensors"));
+    let safe = info
+        .siblings
+        .iter()
+        .any(|file| file.rfilename.ends_with(".safetensors"));
     let mut entries = Vec::new();
-    for file in info.siblings.iter().filter(|file| is_needed(&file.rfilename, safe)) {
+    for file in info
+        .siblings
+        .iter()
+        .filter(|file| is_needed(&file.rfilename, safe))
+    {
         let (checksum, bytes) = match (&file.lfs, &file.blob) {
             (Some(lfs), _) => (Checksum::Sha256(lfs.sha256.clone()), lfs.size.or(file.size)),
             (None, Some(blob)) => (Checksum::Git(blob.clone()), file.size),
@@ -153,11 +186,16 @@ fn entries(info: &Info) -> anyhow::Result<Vec<Entry>> {
         };
         entries.push(Entry {
             name: file.rfilename.clone(),
-            bytes: bytes.with_context(|| format!("the hub gives no size for {}", file.rfilename))?,
+            bytes: bytes
+                .with_context(|| format!("the hub gives no size for {}", file.rfilename))?,
             checksum,
         });
     }
-    let is_weights = |name: &str| [".safetensors", ".bin", ".gguf", ".pt"].iter().any(|end| name.ends_with(end));
+    let is_weights = |name: &str| {
+        [".safetensors", ".bin", ".gguf", ".pt"]
+            .iter()
+            .any(|end| name.ends_with(end))
+    };
     if !entries.iter().any(|entry| is_weights(&entry.name)) {
         bail!("the repository has no weights that infill can read");
     }
@@ -171,16 +209,35 @@ fn is_needed(name: &str, safe: bool) -> bool {
     let ends = |ends: &[&str]| ends.iter().any(|end| name.ends_with(end));
     ends(&[".safetensors", ".safetensors.index.json", ".gguf"])
         || (!safe && ends(&[".bin", ".bin.index.json", ".pt"]))
-        || ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model"]
-            .contains(&name)
-        || ["ice_text.model", "cog-pretrain.model", "vocab.json", "merges.txt", "vocab.txt", "added_tokens.json"]
-            .contains(&name)
+        || [
+            "config.json",
+            "generation_config.json",
+            "tokenizer.json",
+            "tokenizer_config.json",
+            "tokenizer.model",
+        ]
+        .contains(&name)
+        || [
+            "ice_text.model",
+            "cog-pretrain.model",
+            "vocab.json",
+            "merges.txt",
+            "vocab.txt",
+            "added_tokens.json",
+        ]
+        .contains(&name)
         || name.to_lowercase().starts_with("licen")
         || name == "MODEL_LICENSE"
 }
 
 /// Fetches one file, going on where its partial file ends.
-fn fetch(agent: &Agent, url: &str, token: Option<&str>, path: &Path, entry: &Entry) -> anyhow::Result<()> {
+fn fetch(
+    agent: &Agent,
+    url: &str,
+    token: Option<&str>,
+    path: &Path,
+    entry: &Entry,
+) -> anyhow::Result<()> {
     let bar = progress(entry);
     let mut failures = 0;
     loop {
@@ -204,7 +261,9 @@ fn fetch(agent: &Agent, url: &str, token: Option<&str>, path: &Path, entry: &Ent
     let length = fs::metadata(path)?.len();
     if length != entry.bytes || !entry.checksum.holds(path)? {
         fs::remove_file(path)?;
-        bail!("what came is not what the hub promised (its checksum differs), and was thrown away; pull again");
+        bail!(
+            "what came is not what the hub promised (its checksum differs), and was thrown away; pull again"
+        );
     }
     bar.finish();
     if !stderr().is_terminal() {
@@ -254,7 +313,9 @@ fn append(
     let mut body = response.into_body().into_reader();
     let mut buffer = vec![0; 1 << 16];
     while left > 0 {
-        let room = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let room = buffer
+            .len()
+            .min(usize::try_from(left).unwrap_or(usize::MAX));
         match body.read(&mut buffer[..room])? {
             0 => bail!("the connection ended {left} bytes early"),
             read => {
@@ -272,9 +333,12 @@ fn progress(entry: &Entry) -> ProgressBar {
     if !stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
-        .expect("the template is right");
-    ProgressBar::new(entry.bytes).with_style(style).with_message(entry.name.clone())
+    let style =
+        ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
+            .expect("the template is right");
+    ProgressBar::new(entry.bytes)
+        .with_style(style)
+        .with_message(entry.name.clone())
 }
 
 fn refusal(error: &ureq::Error, repository: &str) -> anyhow::Error {
@@ -286,7 +350,11 @@ fn refusal(error: &ureq::Error, repository: &str) -> anyhow::Error {
         ureq::Error::StatusCode(404) => {
             anyhow!("the hub has no {repository} of that revision; check the name and --revision")
         }
-        ureq::Error::StatusCode(status) => anyhow!("the hub answered with status {status} for {repository}"),
-        error => anyhow!("cannot reach the hub: {error}; check the network, --endpoint and the proxy's settings"),
+        ureq::Error::StatusCode(status) => {
+            anyhow!("the hub answered with status {status} for {repository}")
+        }
+        error => anyhow!(
+            "cannot reach the hub: {error}; check the network, --endpoint and the proxy's settings"
+        ),
     }
 }

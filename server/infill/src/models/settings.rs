@@ -44,8 +44,11 @@ impl Choice {
         for path in folders.map(|folder| folder.join(NAME)) {
             match fs::read_to_string(&path) {
                 Ok(text) => return Choice::parse(&text, &path),
-                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
-                Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
+                Err(error) => {
+                    return Err(error).with_context(|| format!("cannot read {}", path.display()));
+                }
             }
         }
         Ok(Choice::default())
@@ -69,7 +72,11 @@ impl Choice {
 
     /// This choice, and where it says nothing, the other. A model chosen here is not read by the other's template.
     pub fn or(self, other: Choice) -> Choice {
-        let template = if self.model.is_none() { other.template } else { None };
+        let template = if self.model.is_none() {
+            other.template
+        } else {
+            None
+        };
         Choice {
             model: self.model.or(other.model),
             quant: self.quant.or(other.quant),
@@ -116,7 +123,10 @@ mod tests {
             quant: Some(Quant::Int8),
             template: Some("glm4_v1".to_owned()),
         };
-        let flag = Choice { model: Some("b".to_owned()), ..Choice::default() };
+        let flag = Choice {
+            model: Some("b".to_owned()),
+            ..Choice::default()
+        };
         let both = flag.or(file.clone());
         assert_eq!((both.model.as_deref(), both.template), (Some("b"), None));
         assert_eq!(Choice::default().or(file.clone()), file);

@@ -95,7 +95,11 @@ fn digest<D: Digest>(mut digest: D, file: &mut File) -> std::io::Result<String> 
             read => digest.update(&buffer[..read]),
         }
     }
-    Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(digest
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
 }
 
 impl Store {
@@ -133,10 +137,19 @@ impl Store {
             return Ok(None);
         }
         let path = self.folder(name).join(RECORD);
-        let cannot = || format!("cannot read {}; remove the model and pull it again", path.display());
+        let cannot = || {
+            format!(
+                "cannot read {}; remove the model and pull it again",
+                path.display()
+            )
+        };
         match fs::read(&path) {
             Ok(text) => serde_json::from_slice(&text).map(Some).with_context(cannot),
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                Ok(None)
+            }
             Err(error) => Err(error).with_context(cannot),
         }
     }
@@ -150,7 +163,8 @@ impl Store {
             Ok(entries) => entries,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => {
-                return Err(error).with_context(|| format!("cannot read the store {}", self.root.display()));
+                return Err(error)
+                    .with_context(|| format!("cannot read the store {}", self.root.display()));
             }
         };
         let mut records = Vec::new();
@@ -173,7 +187,8 @@ impl Store {
         fs::create_dir_all(&self.root)
             .with_context(|| format!("cannot make the store {}", self.root.display()))?;
         let path = self.root.join(format!("{name}.lock"));
-        let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        let file =
+            File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
         file.try_lock()
             .map_err(|_| anyhow!("another infill is at work on {name}; wait for it to end"))?;
         Ok(file)
@@ -190,9 +205,11 @@ impl Store {
         // A model of another revision goes only once its successor is whole.
         let old = self.root.join(format!("{}.old.partial", record.name));
         if folder.exists() {
-            fs::rename(&folder, &old).with_context(|| format!("cannot replace {}", folder.display()))?;
+            fs::rename(&folder, &old)
+                .with_context(|| format!("cannot replace {}", folder.display()))?;
         }
-        fs::rename(&partial, &folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        fs::rename(&partial, &folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
         if old.exists() {
             fs::remove_dir_all(&old).with_context(|| format!("cannot remove {}", old.display()))?;
         }
@@ -206,13 +223,16 @@ impl Store {
     pub fn remove(&self, name: &str) -> anyhow::Result<()> {
         let partial = self.partial(name);
         if !is_plain(name) || (self.record(name)?.is_none() && !partial.exists()) {
-            bail!("there is no model `{name}` in the store; `infill model list` shows those there are");
+            bail!(
+                "there is no model `{name}` in the store; `infill model list` shows those there are"
+            );
         }
         let _lock = self.lock(name)?;
         for folder in [self.folder(name), partial] {
             match fs::remove_dir_all(&folder) {
                 Err(error) if error.kind() != ErrorKind::NotFound => {
-                    return Err(error).with_context(|| format!("cannot remove {}", folder.display()));
+                    return Err(error)
+                        .with_context(|| format!("cannot remove {}", folder.display()));
                 }
                 _ => {}
             }
@@ -231,7 +251,10 @@ impl Store {
             if !path.is_file() {
                 faults.push(format!("{} is missing", file.name));
             } else if !file.checksum.holds(&path)? {
-                faults.push(format!("{} is not what was pulled (its checksum differs)", file.name));
+                faults.push(format!(
+                    "{} is not what was pulled (its checksum differs)",
+                    file.name
+                ));
             }
         }
         Ok(faults)
