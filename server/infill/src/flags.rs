@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use glm::Quant;
 
+use crate::models::settings::Choice;
 use crate::shards::ShardsArgs;
 
 /// Code completion in your editor, by a model that runs on your own machine.
@@ -38,9 +40,125 @@ pub enum Command {
     Lsp(LspArgs),
     /// Write training examples from a corpus of source files
     Shards(ShardsArgs),
+    /// Get, look at and remove models
+    #[command(subcommand)]
+    Model(ModelCommand),
     /// Measure this build on this machine
     #[command(subcommand)]
     Bench(Bench),
+}
+
+/// Which model to use; what is not said here, `infill.toml` says.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ModelArgs {
+    /// A model of the store by its name, or a file or folder, instead of the one that is built in
+    #[arg(long, value_name = "NAME|PATH")]
+    pub model: Option<String>,
+    /// Quantize its matrices while loading: q8_0, q6_k, q5_k, q4_k, q4_0, int8 or int4
+    #[arg(long)]
+    pub quant: Option<Quant>,
+}
+
+impl ModelArgs {
+    /// The choice of these flags.
+    pub fn choice(&self) -> Choice {
+        Choice {
+            model: self.model.clone(),
+            quant: self.quant,
+            template: None,
+        }
+    }
+}
+
+/// What can be done with models. Only `pull` touches the network.
+#[derive(Debug, Subcommand)]
+pub enum ModelCommand {
+    /// Get a model from the hub; goes on where an earlier pull stopped
+    Pull(PullArgs),
+    /// List the models in the store
+    List(ListArgs),
+    /// Check a model's files against the checksums that were recorded when it was pulled
+    Verify(NamedArgs),
+    /// Remove a model from the store
+    Remove(RemoveArgs),
+    /// Print the logits of a sequence of tokens
+    Logits(LogitsArgs),
+}
+
+/// Arguments of `infill model pull`.
+#[derive(Debug, Args)]
+pub struct PullArgs {
+    /// A known name such as codegeex4-all-9b, or OWNER/NAME of a repository
+    pub name: String,
+    /// A branch, tag or commit
+    #[arg(long, default_value = "main")]
+    pub revision: String,
+    /// Another hub, such as a mirror; also HF_ENDPOINT
+    #[arg(long, value_name = "URL", env = "INFILL_ENDPOINT")]
+    pub endpoint: Option<String>,
+    /// The folder that models lie in
+    #[arg(long, value_name = "FOLDER")]
+    pub store: Option<PathBuf>,
+}
+
+/// Arguments of `infill model list`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Print the records as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// The folder that models lie in
+    #[arg(long, value_name = "FOLDER")]
+    pub store: Option<PathBuf>,
+}
+
+/// Arguments of `infill model verify`.
+#[derive(Debug, Args)]
+pub struct NamedArgs {
+    /// The model's name in the store
+    pub name: String,
+    /// The folder that models lie in
+    #[arg(long, value_name = "FOLDER")]
+    pub store: Option<PathBuf>,
+}
+
+/// Arguments of `infill model remove`.
+#[derive(Debug, Args)]
+pub struct RemoveArgs {
+    /// The model's name in the store
+    pub name: String,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+    /// The folder that models lie in
+    #[arg(long, value_name = "FOLDER")]
+    pub store: Option<PathBuf>,
+}
+
+/// Arguments of `infill model logits`.
+#[derive(Debug, Args)]
+pub struct LogitsArgs {
+    /// Which model to use
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Token ids; no tokenizer is needed then
+    #[arg(long, value_delimiter = ',', required_unless_present = "text")]
+    pub tokens: Vec<u32>,
+    /// A text, encoded by the model's tokenizer
+    #[arg(long, conflicts_with = "tokens")]
+    pub text: Option<String>,
+    /// Two rows of positions instead of 0, 1, 2, … and zeros, such as "0,1,2;0,0,1"
+    #[arg(long, value_name = "ROW;ROW")]
+    pub positions: Option<String>,
+    /// How many tokens at the start see one another, for models with a prefix
+    #[arg(long, default_value_t = 0)]
+    pub sep: usize,
+    /// The logits of every position instead of the last one's
+    #[arg(long)]
+    pub all: bool,
+    /// Print JSON (the default and only form; accepted for scripts)
+    #[arg(long, hide = true)]
+    pub json: bool,
 }
 
 /// What can be measured.
@@ -62,17 +180,17 @@ pub struct CompleteArgs {
     /// `timings_ms`, `tokens_prefilled`, `tokens_decoded`, `cache`, and `why` if there is no text
     #[arg(long)]
     pub json: bool,
-    /// A GGUF file to use instead of the model that is built in
-    #[arg(long, value_name = "PATH")]
-    pub model: Option<PathBuf>,
+    /// Which model to use
+    #[command(flatten)]
+    pub model: ModelArgs,
 }
 
 /// Arguments of `infill lsp`.
 #[derive(Debug, Args)]
 pub struct LspArgs {
-    /// A GGUF file to use instead of the model that is built in
-    #[arg(long, value_name = "PATH")]
-    pub model: Option<PathBuf>,
+    /// Which model to use
+    #[command(flatten)]
+    pub model: ModelArgs,
     /// Accepted because many clients add it; standard input and output are always used
     #[arg(long, hide = true)]
     pub stdio: bool,
@@ -90,9 +208,9 @@ pub struct LatencyArgs {
     /// Print the figures as JSON
     #[arg(long)]
     pub json: bool,
-    /// A GGUF file to use instead of the model that is built in
-    #[arg(long, value_name = "PATH")]
-    pub model: Option<PathBuf>,
+    /// Which model to use
+    #[command(flatten)]
+    pub model: ModelArgs,
 }
 
 /// How much is written to the log.
