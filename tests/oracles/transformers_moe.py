@@ -5,8 +5,8 @@
 
 Runs `Glm4MoeForCausalLM` and `Glm4MoeLiteForCausalLM` in f32 on random weights that are bf16 numbers. The files are laid
 out as the makers publish them: one tensor per expert and matrix, the router's bias in f32, a layer for multi-token
-prediction after the last one (of no use here, to be skipped), and the keys of the published `config.json`.
-`glm4moe-fused` has the layout with one tensor for all experts of a layer.
+prediction after the last one (of no use here, to be skipped), and the keys of the published `config.json`. The cases
+`*-saved` are what `save_pretrained` writes: the same names, no such layer, other keys in `config.json`.
 """
 
 import json
@@ -39,7 +39,7 @@ SMALL = COMMON | dict(
 )  # fmt: skip
 WIDE = COMMON | dict(
     vocab_size=101, hidden_size=48, intermediate_size=72, num_attention_heads=6, num_key_value_heads=1, head_dim=16,
-    moe_intermediate_size=24, n_routed_experts=8, num_experts_per_tok=3, attention_bias=True,
+    moe_intermediate_size=20, n_routed_experts=8, num_experts_per_tok=3, attention_bias=True,
 )  # fmt: skip
 LATENT = COMMON | dict(
     vocab_size=109, hidden_size=40, intermediate_size=56, num_attention_heads=4, num_key_value_heads=4,
@@ -61,11 +61,13 @@ CASES = {
         MOE,
         WIDE | dict(use_qk_norm=True, routed_scaling_factor=1.8, n_group=2, topk_group=1, num_experts_per_tok=2),
         1e6,
-        600,
+        650,
     ),
-    "glm4moe-fused": (MOE, SMALL | dict(use_qk_norm=False, routed_scaling_factor=1.7), 1e6, 900),
+    "glm4moe-saved": (MOE, SMALL | dict(use_qk_norm=False, routed_scaling_factor=1.7), 1e6, 900),
     "glm4moelite-a": (LITE, LATENT | dict(routed_scaling_factor=1.8), 1e6, 1200),
-    "glm4moelite-b": (LITE, DIRECT | dict(routed_scaling_factor=2.2), 1e4, 1500),
+    # An epsilon that the latent norms, which keep the class's own 1e-6, can be seen not to follow.
+    "glm4moelite-b": (LITE, DIRECT | dict(routed_scaling_factor=2.2, rms_norm_eps=1e-2), 1e4, 1500),
+    "glm4moelite-saved": (LITE, LATENT | dict(routed_scaling_factor=1.3), 1e4, 1800),
 }
 
 
@@ -109,14 +111,14 @@ def published_config(model, values, theta):
     return kind | values | PUBLISHED | more
 
 
-def layer_tensors(state, layer, fused):
-    """A layer's tensors; each expert apart unless `fused`."""
+def layer_tensors(state, layer):
+    """A layer's tensors, each expert apart."""
     tensors = {}
     for name, tensor in state.items():
         if not name.startswith(f"model.layers.{layer}."):
             continue
         stem, _, last = name.rpartition(".")
-        if not stem.endswith(".experts") or fused:
+        if not stem.endswith(".experts"):
             tensors[name] = tensor
         elif last == "gate_up_proj":
             for expert, both in enumerate(tensor):
@@ -139,11 +141,11 @@ def prediction_layer(state, layer, last, seed):
     return {name: torch.randn(shape, generator=random) for name, shape in shapes.items()}
 
 
-def stored_tensors(model, fused, seed):
+def stored_tensors(model, seed):
     state, layers = model.state_dict(), model.config.num_hidden_layers
     tensors = {name: tensor for name, tensor in state.items() if not name.startswith("model.layers.")}
     for layer in range(layers):
-        last = layer_tensors(state, layer, fused)
+        last = layer_tensors(state, layer)
         tensors |= last
     tensors |= prediction_layer(state, layers, last, seed)
     return {
@@ -170,10 +172,12 @@ def make(case):
     (config_class, model_class), values, theta, seed = CASES[case]
     model, numbers = draw(lambda: build(config_class, model_class, values, theta), values["vocab_size"], seed)
     path = folder(case)
-    config = published_config(model, values, theta)
-    (path / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    tensors = stored_tensors(model, case == "glm4moe-fused", seed)
-    save_file(tensors, path / "model.safetensors", metadata={"format": "pt"})
+    if case.endswith("-saved"):
+        model.to(torch.bfloat16).save_pretrained(path)
+    else:
+        config = published_config(model, values, theta)
+        (path / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+        save_file(stored_tensors(model, seed), path / "model.safetensors", metadata={"format": "pt"})
     save_expected(path, numbers, f"transformers {version} {model_class.__name__}")
     again = read_again(path, values["num_hidden_layers"])
     report(case, path, numbers, runner(again)(numbers["ids"]))
