@@ -3,8 +3,8 @@
     pip install torch transformers==5.24.0 safetensors
     python tests/oracles/transformers_moe.py [case ...]
 
-Runs `Glm4MoeForCausalLM` and `Glm4MoeLiteForCausalLM` in f32 on random weights that are bf16 numbers. The files are laid
-out as the makers publish them: one tensor per expert and matrix, the router's bias in f32, a layer for multi-token
+Runs `Glm4MoeForCausalLM` and `Glm4MoeLiteForCausalLM` in f32 on random weights that are bf16 numbers. The files are
+laid out as the makers publish them: one tensor per expert and matrix, the router's bias in f32, a layer for multi-token
 prediction after the last one (of no use here, to be skipped), and the keys of the published `config.json`. The cases
 `*-saved` are what `save_pretrained` writes: the same names, no such layer, other keys in `config.json`.
 """
@@ -63,11 +63,21 @@ CASES = {
         1e6,
         650,
     ),
-    "glm4moe-saved": (MOE, SMALL | dict(use_qk_norm=False, routed_scaling_factor=1.7), 1e6, 900),
+    "glm4moe-saved": (
+        MOE,
+        SMALL | dict(use_qk_norm=False, routed_scaling_factor=1.7, first_k_dense_replace=2, n_shared_experts=2),
+        1e6,
+        900,
+    ),
     "glm4moelite-a": (LITE, LATENT | dict(routed_scaling_factor=1.8), 1e6, 1200),
     # An epsilon that the latent norms, which keep the class's own 1e-6, can be seen not to follow.
     "glm4moelite-b": (LITE, DIRECT | dict(routed_scaling_factor=2.2, rms_norm_eps=1e-2), 1e4, 1500),
-    "glm4moelite-saved": (LITE, LATENT | dict(routed_scaling_factor=1.3), 1e4, 1800),
+    "glm4moelite-saved": (
+        LITE,
+        LATENT | dict(routed_scaling_factor=1.3, norm_topk_prob=False, n_shared_experts=2),
+        1e4,
+        1800,
+    ),
 }
 
 
@@ -94,7 +104,7 @@ def build(config_class, model_class, values, theta):
     partial = 0.5 if model_class is Glm4MoeForCausalLM else 1.0
     more = dict(first_k_dense_replace=1, num_nextn_predict_layers=0) if partial == 0.5 else {}
     rope = dict(rope_type="default", rope_theta=theta, partial_rotary_factor=partial)
-    config = config_class(**values, **more, rope_parameters=rope, bos_token_id=None, attn_implementation="eager")
+    config = config_class(**(more | values), rope_parameters=rope, bos_token_id=None, attn_implementation="eager")
     model = model_class(config)
     for name, module in model.named_modules():
         if name.endswith("mlp.gate"):
@@ -108,7 +118,7 @@ def published_config(model, values, theta):
     if lite:
         more |= dict(topk_method="noaux_tc")
     kind = dict(architectures=[type(model).__name__], model_type=model.config.model_type)
-    return kind | values | PUBLISHED | more
+    return kind | PUBLISHED | values | more
 
 
 def layer_tensors(state, layer):
