@@ -319,4 +319,6 @@ impl<'a> Checkpoint<'a> {
 #[cfg(test)]
 mod containers;
 #[cfg(test)]
+mod descriptions;
+#[cfg(test)]
 mod tests;
