@@ -136,7 +136,7 @@ fn descriptions_of_the_makers_that_cannot_be_are_refused() {
         (
             "chatglm6b-mask",
             "num_attention_heads",
-            json!(5),
+            json!(7),
             "does not divide the width",
         ),
         (
