@@ -320,7 +320,7 @@ FILE = gguf.LlamaFileType
 # Name: architecture, sizes, base of the rotary frequencies, whether Q, K and V are one tensor, type of the file, types.
 CASES = {
     "gguf-chatglm-f32": ("chatglm", SMALL, 1e4, True, FILE.ALL_F32, {"": Type.F32}),
-    "gguf-chatglm-q4k-mixed": ("chatglm", WIDE | dict(num_hidden_layers=2), 5e6, False, FILE.MOSTLY_Q4_K_M,
+    "gguf-chatglm-q4k-mixed": ("chatglm", WIDE | dict(intermediate_size=512), 5e6, False, FILE.MOSTLY_Q4_K_M,
         MIXED | {"": Type.Q4_K}),
     "gguf-chatglm-q4_0": ("chatglm", SMALL | dict(num_key_value_heads=1), 5e6, True, FILE.MOSTLY_Q4_0,
         {"output.weight": Type.Q8_0, "": Type.Q4_0}),
