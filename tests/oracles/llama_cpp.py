@@ -332,10 +332,6 @@ CASES = {
     "gguf-glm4moe-q8": ("glm4moe", SMALL | EXPERTS, 1e6, False, FILE.MOSTLY_Q8_0, {"": Type.Q8_0}),
     "gguf-glm4moe-f16": ("glm4moe", SMALL | EXPERTS | dict(use_qk_norm=True), 1e4, False, FILE.MOSTLY_F16,
         {"": Type.F16}),
-    "gguf-glm4moe-q4k-mixed": ("glm4moe", WIDE | EXPERTS | dict(use_qk_norm=True, num_attention_heads=2), 1e6, False,
-        FILE.MOSTLY_Q4_K_M,
-        {"down_exps": Type.Q8_0, "down_shexp": Type.Q8_0, "up_exps": Type.Q5_K, "up_shexp": Type.Q5_K,
-         "ffn_up": Type.Q5_K} | MIXED | {"": Type.Q4_K}),
 }  # fmt: skip
 
 
