@@ -320,7 +320,7 @@ FILE = gguf.LlamaFileType
 # Name: architecture, sizes, base of the rotary frequencies, whether Q, K and V are one tensor, type of the file, types.
 CASES = {
     "gguf-chatglm-f32": ("chatglm", SMALL, 1e4, True, FILE.ALL_F32, {"": Type.F32}),
-    "gguf-chatglm-q4k-mixed": ("chatglm", WIDE | dict(num_hidden_layers=2), 5e6, False, FILE.MOSTLY_Q4_K_M,
+    "gguf-chatglm-q4k-mixed": ("chatglm", WIDE | dict(intermediate_size=512), 5e6, False, FILE.MOSTLY_Q4_K_M,
         MIXED | {"": Type.Q4_K}),
     "gguf-chatglm-q4_0": ("chatglm", SMALL | dict(num_key_value_heads=1), 5e6, True, FILE.MOSTLY_Q4_0,
         {"output.weight": Type.Q8_0, "": Type.Q4_0}),
@@ -332,10 +332,6 @@ CASES = {
     "gguf-glm4moe-q8": ("glm4moe", SMALL | EXPERTS, 1e6, False, FILE.MOSTLY_Q8_0, {"": Type.Q8_0}),
     "gguf-glm4moe-f16": ("glm4moe", SMALL | EXPERTS | dict(use_qk_norm=True), 1e4, False, FILE.MOSTLY_F16,
         {"": Type.F16}),
-    "gguf-glm4moe-q4k-mixed": ("glm4moe", WIDE | EXPERTS | dict(use_qk_norm=True, num_attention_heads=2), 1e6, False,
-        FILE.MOSTLY_Q4_K_M,
-        {"down_exps": Type.Q8_0, "down_shexp": Type.Q8_0, "up_exps": Type.Q5_K, "up_shexp": Type.Q5_K,
-         "ffn_up": Type.Q5_K} | MIXED | {"": Type.Q4_K}),
 }  # fmt: skip
 
 
