@@ -196,11 +196,7 @@ impl<'a> Checkpoint<'a> {
     /// The vector `name` of `length` numbers.
     pub(crate) fn vector(&self, name: &str, length: usize) -> Result<Tensor, Error> {
         let view = self.view(name)?;
-        let is_plain = view
-            .strips
-            .iter()
-            .flat_map(|strip| &strip.sheets)
-            .all(|sheet| sheet.kind.is_plain());
+        let is_plain = view.sheets().all(|sheet| sheet.kind.is_plain());
         if view.shape != [length] || !is_plain {
             let why = match is_plain {
                 true => format!(
@@ -293,7 +289,7 @@ impl<'a> Checkpoint<'a> {
     /// Gives the mapped pages of a tensor that has been copied back to the system, so that file and copy are not in
     /// memory together.
     fn release(&self, view: &View) {
-        for sheet in view.strips.iter().flat_map(|strip| &strip.sheets) {
+        for sheet in view.sheets() {
             if sheet.bytes.len() < LARGE {
                 continue;
             }

@@ -46,6 +46,8 @@ pub struct TensorInfo {
     pub kind: String,
     /// Bytes in the files.
     pub bytes: u64,
+    /// Bytes in memory, once it is loaded in these types.
+    pub held: u64,
 }
 
 /// Bytes that a model needs.
@@ -62,7 +64,7 @@ impl Info {
     pub fn memory(&self, weights: Weights, context: usize) -> Memory {
         let stored = |name: &str| {
             let found = self.tensors.iter().find(|tensor| tensor.name == name);
-            found.map_or(0, |tensor| tensor.bytes)
+            found.map_or(0, |tensor| tensor.held)
         };
         let sizes = needs(&self.config).into_iter().map(|need| {
             let form = |columns| Form::of(weights, &need.name, columns);
@@ -98,6 +100,7 @@ pub fn inspect(source: &Source) -> Result<Info, Error> {
             tensors.push(TensorInfo {
                 kind: kind(&view),
                 bytes: view.bytes(),
+                held: view.held(),
                 shape: view.shape,
                 name: need.name,
             });
@@ -165,7 +168,7 @@ fn fault(checkpoint: &Checkpoint, need: &Need) -> Option<String> {
 /// The types of the view's parts.
 fn kind(view: &View) -> String {
     let mut kinds: Vec<String> = Vec::new();
-    for sheet in view.strips.iter().flat_map(|strip| &strip.sheets) {
+    for sheet in view.sheets() {
         let name = sheet.kind.name();
         if !kinds.contains(&name) {
             kinds.push(name);
