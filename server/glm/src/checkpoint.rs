@@ -131,6 +131,7 @@ impl<'a> Opened<'a> {
                 why,
             };
             let gguf = Gguf::parse(bytes).map_err(failed)?;
+            view::shared_in_bounds(gguf.tensors.values(), bytes).map_err(failed)?;
             headers.extend_from_slice(gguf.header());
             for (name, entry) in gguf.tensors {
                 if entries.insert(name.to_owned(), entry).is_some() {
@@ -180,7 +181,9 @@ impl<'a> Opened<'a> {
             } else {
                 safetensors::tensors(bytes)
             };
-            let entries = unwrapped(entries.map_err(failed)?).map_err(failed)?;
+            let entries = entries.map_err(failed)?;
+            view::shared_in_bounds(entries.values(), bytes).map_err(failed)?;
+            let entries = unwrapped(entries).map_err(failed)?;
             for (name, entry) in &entries {
                 headers.extend(format!("{name} {:?} {:?}\n", entry.kind, entry.shape).bytes());
             }
