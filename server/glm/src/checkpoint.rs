@@ -113,6 +113,17 @@ impl<'a> Opened<'a> {
             Some((_, bytes)) if torch::is_torch(bytes) || safetensors::is_safetensors(bytes) => {
                 Opened::published(files, &parts)?
             }
+            Some((file, bytes)) if !bytes.starts_with(b"GGUF") => {
+                return Err(Error::Format {
+                    file: file.clone(),
+                    why: match bytes.len() {
+                        0 => "it is empty".to_owned(),
+                        size => format!(
+                            "it has {size} bytes and begins like no file of GGUF, safetensors or PyTorch"
+                        ),
+                    },
+                });
+            }
             _ => Opened::gguf(&parts)?,
         };
         opened.file.clone_from(&files.label);

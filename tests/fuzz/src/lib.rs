@@ -52,7 +52,7 @@ pub fn model(name: &str) -> Vec<(String, Vec<u8>)> {
     let entries = fs::read_dir(case(name)).expect("the data lie beside the other tests");
     let files = entries.map(|entry| entry.expect("the folder can be listed").path());
     files
-        .filter(|path| !path.ends_with("expected.safetensors"))
+        .filter(|path| path.is_file() && !path.ends_with("expected.safetensors"))
         .map(|path| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             (
