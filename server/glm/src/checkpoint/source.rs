@@ -144,23 +144,21 @@ fn inside(folder: &Path) -> Result<Inside, Error> {
             })
             .filter(|path| file_name(path) != "training_args.bin")
             .collect();
-        match matching[..] {
-            [] => {}
-            [one] => return Ok((vec![one.clone()], false, None)),
-            [first, ..] if parts(first).len() == matching.len() => {
-                return Ok((parts(first), false, None));
-            }
-            [first, second, ..] => {
-                return Err(format_error(
-                    folder,
-                    format!(
-                        "has {} and {} and more; name one of them",
-                        file_name(first),
-                        file_name(second)
-                    ),
-                ));
-            }
-        }
+        let Some(first) = matching.first() else {
+            continue;
+        };
+        let parts = parts(first);
+        return match matching.iter().find(|path| !parts.contains(path)) {
+            None => Ok((parts, false, None)),
+            Some(other) => Err(format_error(
+                folder,
+                format!(
+                    "has {} and {} and maybe more; name one of them",
+                    file_name(first),
+                    file_name(other)
+                ),
+            )),
+        };
     }
     Err(format_error(
         folder,
