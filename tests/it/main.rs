@@ -16,6 +16,9 @@ mod editors;
 // Bad answers of models and what becomes of them, and what must hold for any answer.
 mod finishing;
 
+// Damaged and hostile model folders: a clear error, at once, for little memory.
+mod hostile;
+
 // The model against numbers that a PyTorch implementation made, on random weights.
 mod parity;
 

@@ -30,7 +30,15 @@ const TOP: &[&str] = &[
 ];
 
 /// Folders that hold what was built or fetched, never what was written.
-const BUILT: &[&str] = &[".cache", ".git", "__pycache__", "node_modules", "target"];
+const BUILT: &[&str] = &[
+    ".cache",
+    ".git",
+    "__pycache__",
+    "artifacts",
+    "corpus",
+    "node_modules",
+    "target",
+];
 
 /// Longest file, in lines without its tests. Longer ones hold two subjects.
 const LINES: usize = 600;

@@ -173,6 +173,11 @@ impl<'a> Checkpoint<'a> {
         }
     }
 
+    /// How many tensors the files have.
+    pub(crate) fn tensors(&self) -> usize {
+        self.opened.stored.len()
+    }
+
     /// Whether the tensor is there.
     pub(crate) fn has(&self, name: &str) -> bool {
         matches!(self.find(name), Ok(Some(_)))

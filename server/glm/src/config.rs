@@ -322,7 +322,13 @@ impl Config {
             Description::Json(_) => hf::read(checkpoint)?,
             Description::Sat(_) => sat::read(checkpoint)?,
         };
+        let tensors = checkpoint.tensors();
         match config.fault() {
+            // Whoever goes through the layers goes through what is there.
+            None if config.layers > tensors => {
+                let why = format!("is {}, and the files have {tensors} tensors", config.layers);
+                Err(checkpoint.bad_metadata("layers", why))
+            }
             None => Ok(config),
             Some((what, why)) => Err(checkpoint.bad_metadata(what, why)),
         }

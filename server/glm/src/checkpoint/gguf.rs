@@ -7,7 +7,7 @@
 //! Format: magic `GGUF`, version (u32), counts of tensors and of metadata pairs (u64), the pairs, the descriptions
 //! (name, dimensions innermost first, type, offset), padding, data. Little-endian throughout; versions 2 and 3.
 
-use super::view::{Entry, Kind, size};
+use super::view::{Entry, Kind, LONGEST_NAME, MOST_TENSORS, size};
 use candle_core::quantized::GgmlDType;
 use std::collections::BTreeMap;
 
@@ -15,6 +15,8 @@ use std::collections::BTreeMap;
 const ALIGNMENT: u64 = 32;
 /// More dimensions than any tensor in this format has.
 const MOST_DIMENSIONS: u32 = 4;
+/// Most pairs of metadata; files have dozens.
+const MOST_PAIRS: u64 = 1 << 16;
 
 /// A parsed file; borrows the bytes.
 pub(crate) struct Gguf<'a> {
@@ -68,6 +70,11 @@ impl<'a> Gguf<'a> {
         }
         let tensor_count = reader.u64()?;
         let pair_count = reader.u64()?;
+        if tensor_count > MOST_TENSORS as u64 || pair_count > MOST_PAIRS {
+            return Err(format!(
+                "its header speaks of {tensor_count} tensors and {pair_count} pairs of metadata, more than any model has"
+            ));
+        }
 
         let mut metadata = BTreeMap::new();
         for _ in 0..pair_count {
@@ -286,7 +293,14 @@ impl<'a> Reader<'a> {
     }
 
     fn description(&mut self) -> Result<(&'a str, Vec<usize>, u32, u64), String> {
+        let at = self.at;
         let name = self.text()?;
+        if name.len() > LONGEST_NAME {
+            return Err(format!(
+                "the tensor at byte {at} has a name of {} bytes",
+                name.len()
+            ));
+        }
         let dimensions = self.u32()?;
         if dimensions > MOST_DIMENSIONS {
             return Err(format!("tensor `{name}` has {dimensions} dimensions"));

@@ -70,7 +70,7 @@ impl Info {
             let form = |columns| Form::of(weights, &need.name, columns);
             match need.shape {
                 Shape::Vector(length) => 4 * length as u64,
-                Shape::Table(rows, columns) => 4 * rows as u64 * columns as u64,
+                Shape::Table(rows, columns) => Form::F32.bytes(rows as u64, columns as u64, 0),
                 Shape::Matrix(rows, columns) => {
                     form(columns).bytes(rows as u64, columns as u64, stored(&need.name))
                 }
@@ -81,8 +81,8 @@ impl Info {
         });
         let token = 4 * self.config.layers as u64 * self.config.attention.cached() as u64;
         Memory {
-            weights: sizes.sum(),
-            kv: token * context as u64,
+            weights: sizes.fold(0, u64::saturating_add),
+            kv: token.saturating_mul(context as u64),
         }
     }
 }

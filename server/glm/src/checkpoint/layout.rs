@@ -341,8 +341,8 @@ impl Layout {
         let width = stored
             .get("transformer.layers.0.input_layernorm.weight")?
             .rows();
-        let inner = down.columns() * width / up.columns().max(1);
-        Some(if up.rows() == 2 * inner {
+        let inner = down.columns().saturating_mul(width) / up.columns().max(1);
+        Some(if up.rows() == inner.saturating_mul(2) {
             &GLM130B
         } else {
             &CHATGLM

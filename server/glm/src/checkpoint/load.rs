@@ -69,14 +69,18 @@ impl Form {
 
     /// Bytes that `rows` of `columns` numbers take in memory, where `stored` is what they take as stored.
     pub(super) fn bytes(self, rows: u64, columns: u64, stored: u64) -> u64 {
-        let count = rows * columns;
+        // Sizes that no machine has saturate.
+        let count = rows.saturating_mul(columns);
+        let scales = rows.saturating_mul(4);
         match self {
             Form::Stored => stored,
-            Form::F32 => 4 * count,
-            Form::Half(_) => 2 * count,
-            Form::Ggml(kind) => count / kind.block_size() as u64 * kind.type_size() as u64,
-            Form::Scaled(ScaledKind::Int8) => count + 4 * rows,
-            Form::Scaled(ScaledKind::Int4) => count / 2 + 4 * rows,
+            Form::F32 => count.saturating_mul(4),
+            Form::Half(_) => count.saturating_mul(2),
+            Form::Ggml(kind) => {
+                (count / kind.block_size() as u64).saturating_mul(kind.type_size() as u64)
+            }
+            Form::Scaled(ScaledKind::Int8) => count.saturating_add(scales),
+            Form::Scaled(ScaledKind::Int4) => (count / 2).saturating_add(scales),
         }
     }
 }

@@ -8,7 +8,7 @@ use super::{
     safetensors, shards,
     source::Files,
     torch,
-    view::{Entry, Kind, View},
+    view::{self, Entry, Kind, View},
 };
 use crate::Error;
 use std::{collections::BTreeMap, path::PathBuf};
@@ -47,6 +47,17 @@ impl<'a> Opened<'a> {
             Some((_, bytes)) if torch::is_torch(bytes) || safetensors::is_safetensors(bytes) => {
                 Opened::published(files, &parts)?
             }
+            Some((file, bytes)) if !bytes.starts_with(b"GGUF") => {
+                return Err(Error::Format {
+                    file: file.clone(),
+                    why: match bytes.len() {
+                        0 => "it is empty".to_owned(),
+                        size => format!(
+                            "it has {size} bytes and begins like no file of GGUF, safetensors or PyTorch"
+                        ),
+                    },
+                });
+            }
             _ => Opened::gguf(&parts)?,
         };
         opened.file.clone_from(&files.label);
@@ -65,6 +76,7 @@ impl<'a> Opened<'a> {
                 why,
             };
             let gguf = Gguf::parse(bytes).map_err(failed)?;
+            view::shared_in_bounds(gguf.tensors.values(), bytes).map_err(failed)?;
             headers.extend_from_slice(gguf.header());
             for (name, entry) in gguf.tensors {
                 if entries.insert(name.to_owned(), entry).is_some() {
@@ -114,7 +126,9 @@ impl<'a> Opened<'a> {
             } else {
                 safetensors::tensors(bytes)
             };
-            let entries = unwrapped(entries.map_err(failed)?).map_err(failed)?;
+            let entries = entries.map_err(failed)?;
+            view::shared_in_bounds(entries.values(), bytes).map_err(failed)?;
+            let entries = unwrapped(entries).map_err(failed)?;
             for (name, entry) in &entries {
                 headers.extend(format!("{name} {:?} {:?}\n", entry.kind, entry.shape).bytes());
             }

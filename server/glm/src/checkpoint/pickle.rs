@@ -3,8 +3,9 @@
 //! Takes the bytes of a `data.pkl`, gives the tensors that its nested dictionaries name. A pickle is a program for a
 //! small stack machine that may call any function of Python; this reader runs none. It builds dictionaries, lists,
 //! tuples and descriptions of tensors, keeps a few harmless objects that training scripts save beside the weights as
-//! blanks, and refuses everything else by name. Memory is bounded by the bytes read and by [`MOST_OBJECTS`].
+//! blanks, and refuses everything else by name. Memory is bounded by the bytes read and by the constants below.
 
+use super::view::{LONGEST_NAME, MOST_TENSORS};
 use std::collections::HashMap;
 
 /// Objects with a content that a pickle may build; a checkpoint of 100,000 tensors has about 700,000.
@@ -14,8 +15,8 @@ const MOST_STACKED: usize = 1 << 20;
 /// How deep the dictionaries that lead to a tensor may be nested.
 const DEEPEST: usize = 12;
 
-/// Longest key of a dictionary on the way to a tensor.
-const LONGEST_KEY: usize = 256;
+/// Values that all dictionaries and sequences may hold together, and the memo.
+const MOST_HELD: usize = 1 << 22;
 
 /// A tensor as the pickle describes it.
 #[derive(Debug, Clone, PartialEq)]
@@ -89,6 +90,7 @@ pub(crate) fn tensors(bytes: &[u8]) -> Result<Vec<(String, Described<'_>)>, Stri
         marks: Vec::new(),
         memo: HashMap::new(),
         objects: Vec::new(),
+        held: 0,
     };
     let top = machine.run()?;
     let mut found = Vec::new();
@@ -105,6 +107,8 @@ struct Machine<'a> {
     marks: Vec<usize>,
     memo: HashMap<u32, Value<'a>>,
     objects: Vec<Object<'a>>,
+    /// Values that were put into objects or the memo.
+    held: usize,
 }
 
 impl<'a> Machine<'a> {
@@ -334,6 +338,9 @@ impl<'a> Machine<'a> {
         if self.objects.len() == MOST_OBJECTS {
             return Err(format!("more than {MOST_OBJECTS} objects are built"));
         }
+        if let Object::Sequence(items) = &object {
+            self.hold(items.len())?;
+        }
         self.stack.push(Value::Object(self.objects.len()));
         self.objects.push(object);
         Ok(())
@@ -344,6 +351,7 @@ impl<'a> Machine<'a> {
         let (pairs, []) = items.as_chunks::<2>() else {
             return Err("a key without a value is set".to_owned());
         };
+        self.hold(items.len())?;
         if let Value::Object(object) = self.top()?
             && let Object::Dictionary(dictionary) = &mut self.objects[object]
         {
@@ -353,6 +361,7 @@ impl<'a> Machine<'a> {
     }
 
     fn append(&mut self, items: Vec<Value<'a>>) -> Result<(), String> {
+        self.hold(items.len())?;
         if let Value::Object(object) = self.top()?
             && let Object::Sequence(sequence) = &mut self.objects[object]
         {
@@ -361,8 +370,17 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
+    fn hold(&mut self, values: usize) -> Result<(), String> {
+        self.held += values;
+        if self.held > MOST_HELD {
+            return Err(format!("more than {MOST_HELD} values are held"));
+        }
+        Ok(())
+    }
+
     fn remember(&mut self, place: u32) -> Result<(), String> {
         let top = self.top()?;
+        self.hold(1)?;
         self.memo.insert(place, top);
         Ok(())
     }
@@ -499,6 +517,9 @@ impl<'a> Machine<'a> {
             return Ok(());
         };
         match &self.objects[object] {
+            Object::Tensor(_) if found.len() == MOST_TENSORS => {
+                return Err(format!("its pickle names more than {MOST_TENSORS} tensors"));
+            }
             Object::Tensor(tensor) => found.push((name.clone(), tensor.clone())),
             Object::Dictionary(pairs) if !seen[object] => {
                 seen[object] = true;
@@ -507,10 +528,10 @@ impl<'a> Machine<'a> {
                 }
                 for &(key, value) in pairs {
                     let Value::Text(key) = key else { continue };
-                    if key.len() > LONGEST_KEY {
+                    let length = name.len();
+                    if length + key.len() >= LONGEST_NAME {
                         return Err("its pickle has a key longer than any tensor's name".to_owned());
                     }
-                    let length = name.len();
                     if length > 0 {
                         name.push('.');
                     }

@@ -3,16 +3,16 @@
 //! Takes the whole file as bytes, gives its tensors by name with views of their bytes. The header may not be larger
 //! than the file or than any header is, and is read straight into descriptions, so that a hostile one costs little.
 
-use super::view::{Entry, Kind};
+use super::view::{Entry, Kind, LONGEST_NAME, MOST_DIMENSIONS, MOST_TENSORS};
 use candle_core::quantized::GgmlDType;
 use serde::{
     Deserialize, Deserializer,
-    de::{IgnoredAny, MapAccess, Visitor},
+    de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
-/// Largest header that is read; the format's own limit.
-const LARGEST_HEADER: u64 = 100_000_000;
+/// Largest header that is read: [`MOST_TENSORS`] take a fifth of it. The format's own limit is 100 MB.
+const LARGEST_HEADER: u64 = 64 << 20;
 
 /// Whether the bytes begin like a file of this format.
 pub(crate) fn is_safetensors(bytes: &[u8]) -> bool {
@@ -36,6 +36,10 @@ pub(crate) fn tensors(bytes: &[u8]) -> Result<BTreeMap<String, Entry<'_>>, Strin
         .map_err(|error| format!("its header is not that of a safetensors file: {error}"))?;
     let mut tensors = BTreeMap::new();
     for (name, described) in header.0 {
+        // A tensor without numbers is as good as none.
+        if described.shape.0.contains(&0) {
+            continue;
+        }
         let entry = entry(&described, data).map_err(|why| format!("tensor `{name}` {why}"))?;
         if tensors.insert(name.to_string(), entry).is_some() {
             return Err(format!("tensor `{name}` is there twice"));
@@ -73,7 +77,7 @@ fn entry<'a>(described: &Description, data: &'a [u8]) -> Result<Entry<'a>, Strin
                 data.len()
             )
         })?;
-    Entry::new(described.shape.clone(), kind, bytes)
+    Entry::new(described.shape.0.clone(), kind, bytes)
 }
 
 /// Bytes that belong to two tensors are a sign of a damaged or hostile file.
@@ -98,8 +102,36 @@ fn no_overlap(tensors: &BTreeMap<String, Entry>) -> Result<(), String> {
 struct Description<'a> {
     #[serde(borrow)]
     dtype: Cow<'a, str>,
-    shape: Vec<usize>,
+    shape: Shape,
     data_offsets: [u64; 2],
+}
+
+/// A shape of no more dimensions than a tensor may have.
+struct Shape(Vec<usize>);
+
+impl<'de> Deserialize<'de> for Shape {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Sizes;
+        impl<'de> Visitor<'de> for Sizes {
+            type Value = Shape;
+
+            fn expecting(&self, out: &mut fmt::Formatter) -> fmt::Result {
+                write!(out, "at most {MOST_DIMENSIONS} sizes")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut sizes: A) -> Result<Shape, A::Error> {
+                let mut shape = Vec::new();
+                while let Some(size) = sizes.next_element()? {
+                    if shape.len() == MOST_DIMENSIONS {
+                        return Err(A::Error::invalid_length(shape.len() + 1, &self));
+                    }
+                    shape.push(size);
+                }
+                Ok(Shape(shape))
+            }
+        }
+        deserializer.deserialize_seq(Sizes)
+    }
 }
 
 /// The header's pairs in order, doubles and all, without the free text.
@@ -120,6 +152,10 @@ impl<'de> Deserialize<'de> for Header<'de> {
                 while let Some(Name(name)) = map.next_key()? {
                     if name == "__metadata__" {
                         map.next_value::<IgnoredAny>()?;
+                    } else if pairs.len() == MOST_TENSORS || name.len() > LONGEST_NAME {
+                        return Err(A::Error::custom(format!(
+                            "more than {MOST_TENSORS} tensors, or a name of more than {LONGEST_NAME} bytes"
+                        )));
                     } else {
                         pairs.push((name, map.next_value()?));
                     }

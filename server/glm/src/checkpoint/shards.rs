@@ -74,11 +74,15 @@ impl Family {
         // As in `Layout::of`, for one shard: the lower matrix has the shard's part of the inner state as columns.
         let up = "transformer.layers.0.mlp.dense_h_to_4h.weight";
         let width = rows("transformer.layers.0.input_layernorm.weight");
-        let inner =
-            columns("transformer.layers.0.mlp.dense_4h_to_h.weight") * width / columns(up).max(1);
+        let columns_below = columns("transformer.layers.0.mlp.dense_4h_to_h.weight");
+        let inner = columns_below.saturating_mul(width) / columns(up).max(1);
         Family {
             attention: 1,
-            inner: if rows(up) == 2 * inner { 2 } else { 1 },
+            inner: if rows(up) == inner.saturating_mul(2) {
+                2
+            } else {
+                1
+            },
         }
     }
 

@@ -13,8 +13,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Largest description or index that is read.
-const LARGEST_TEXT: u64 = 64 << 20;
+/// Largest index that is read; that of the largest model has 6 MB.
+const LARGEST_INDEX: u64 = 16 << 20;
+/// Largest description that is read, and other short texts.
+const LARGEST_TEXT: u64 = 1 << 20;
 
 /// Where a model comes from.
 #[derive(Debug, Clone)]
@@ -114,7 +116,7 @@ fn inside(folder: &Path) -> Result<Inside, Error> {
         }
     }
     for name in ["latest", "latest_checkpointed_iteration.txt"] {
-        if let Ok(iteration) = read(&folder.join(name)) {
+        if let Ok(iteration) = read(&folder.join(name), LARGEST_TEXT) {
             let iteration = String::from_utf8_lossy(&iteration).trim().to_owned();
             if is_plain_name(&iteration) {
                 return Ok((ranks_in(&folder.join(iteration))?, true, None));
@@ -142,23 +144,21 @@ fn inside(folder: &Path) -> Result<Inside, Error> {
             })
             .filter(|path| file_name(path) != "training_args.bin")
             .collect();
-        match matching[..] {
-            [] => {}
-            [one] => return Ok((vec![one.clone()], false, None)),
-            [first, ..] if parts(first).len() == matching.len() => {
-                return Ok((parts(first), false, None));
-            }
-            [first, second, ..] => {
-                return Err(format_error(
-                    folder,
-                    format!(
-                        "has {} and {} and more; name one of them",
-                        file_name(first),
-                        file_name(second)
-                    ),
-                ));
-            }
-        }
+        let Some(first) = matching.first() else {
+            continue;
+        };
+        let parts = parts(first);
+        return match matching.iter().find(|path| !parts.contains(path)) {
+            None => Ok((parts, false, None)),
+            Some(other) => Err(format_error(
+                folder,
+                format!(
+                    "has {} and {} and maybe more; name one of them",
+                    file_name(first),
+                    file_name(other)
+                ),
+            )),
+        };
     }
     Err(format_error(
         folder,
@@ -168,7 +168,7 @@ fn inside(folder: &Path) -> Result<Inside, Error> {
 
 /// The files that an index names, each checked to lie beside it.
 fn indexed(folder: &Path, path: &Path) -> Result<BTreeMap<String, PathBuf>, Error> {
-    let index: Index = serde_json::from_slice(&read(path)?)
+    let index: Index = serde_json::from_slice(&read(path, LARGEST_INDEX)?)
         .map_err(|error| format_error(path, format!("it is no index of weights: {error}")))?;
     if index.weight_map.is_empty() {
         return Err(format_error(path, "it names no file of weights".to_owned()));
@@ -260,6 +260,7 @@ fn map(path: &Path) -> Result<Mmap, Error> {
         path: path.to_owned(),
         source,
     };
+    regular(path)?;
     let file = File::open(path).map_err(failed)?;
     // SAFETY: the mapping is read-only and lives only while the tensors are copied out of it. Another process that
     // cut the file in these moments would end this one, as with every mapped file.
@@ -267,20 +268,32 @@ fn map(path: &Path) -> Result<Mmap, Error> {
 }
 
 fn object(path: &Path) -> Result<Map<String, Json>, Error> {
-    serde_json::from_slice(&read(path)?)
+    serde_json::from_slice(&read(path, LARGEST_TEXT)?)
         .map_err(|error| format_error(path, format!("it is not an object of JSON: {error}")))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Error> {
+/// The size of a file. Opening a pipe would wait for its other end, and a device may have no end.
+fn regular(path: &Path) -> Result<u64, Error> {
+    let metadata = std::fs::metadata(path).map_err(|source| Error::Open {
+        path: path.to_owned(),
+        source,
+    })?;
+    match metadata.is_file() {
+        true => Ok(metadata.len()),
+        false => Err(format_error(path, "it is no regular file".to_owned())),
+    }
+}
+
+fn read(path: &Path, most: u64) -> Result<Vec<u8>, Error> {
     let failed = |source| Error::Open {
         path: path.to_owned(),
         source,
     };
-    let size = std::fs::metadata(path).map_err(failed)?.len();
-    if size > LARGEST_TEXT {
+    let size = regular(path)?;
+    if size > most {
         return Err(format_error(
             path,
-            format!("it has {size} bytes, more than any description"),
+            format!("it has {size} bytes, and no such file has more than {most}"),
         ));
     }
     std::fs::read(path).map_err(failed)

@@ -9,6 +9,13 @@ use candle_core::quantized::{GgmlDType, QuantizedType};
 use half::{bf16, f16};
 use std::{borrow::Cow, ops::Range};
 
+/// Most tensors of one file: the largest mixture of experts of this family has 60,000.
+pub(crate) const MOST_TENSORS: usize = 1 << 16;
+/// Longest name of a tensor, in bytes.
+pub(crate) const LONGEST_NAME: usize = 256;
+/// Most dimensions of a tensor.
+pub(crate) const MOST_DIMENSIONS: usize = 8;
+
 /// How a number is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -103,6 +110,23 @@ pub(crate) fn size(shape: &[usize], kind: Kind) -> Result<usize, String> {
         .try_fold(1usize, |product, &n| product.checked_mul(n))
         .and_then(|count| kind.size(count))
         .ok_or_else(|| format!("of shape {shape:?} is too large for any machine"))
+}
+
+/// Tensors may share their bytes, as a head does that is the embedding. If many did, a small file would fill a large
+/// memory; the error says so.
+pub(crate) fn shared_in_bounds<'a, 'b: 'a>(
+    tensors: impl Iterator<Item = &'a Entry<'b>>,
+    file: &[u8],
+) -> Result<(), String> {
+    let sizes = tensors.map(|entry| entry.bytes.len() as u64);
+    let sum = sizes.fold(0, u64::saturating_add);
+    if sum / 2 > file.len() as u64 {
+        return Err(format!(
+            "its tensors have {sum} bytes together and the file has {}: they overlap",
+            file.len()
+        ));
+    }
+    Ok(())
 }
 
 /// Rows of one stored tensor.
