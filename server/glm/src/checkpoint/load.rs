@@ -14,6 +14,7 @@ use candle_core::{
     quantized::{GgmlDType, QMatMul, QStorage, QTensor},
 };
 use half::{bf16, f16};
+use memmap2::MmapMut;
 use rayon::prelude::*;
 use std::{borrow::Cow, sync::Arc};
 
@@ -301,8 +302,7 @@ fn one(run: &[Strip], columns: usize, device: &Device, release: Release) -> Resu
         Kind::Ggml(kind) => match run {
             // candle copies the blocks itself.
             [strip] if kind != GgmlDType::Q8_0 || !device.is_cpu() => {
-                let bytes = Cow::Borrowed(strip.sheets[0].bytes);
-                candle(bytes, kind, rows, columns, device)
+                candle(strip.sheets[0].bytes, kind, rows, columns, device)
             }
             _ => ggml(&view, columns, kind, device, release, |slab| {
                 Ok(stored_bytes(slab))
@@ -361,18 +361,25 @@ fn ggml(
         ))));
     }
     let size = rows * columns / kind.block_size() * kind.type_size();
-    let blocks = joined(view, columns, size, release, convert)?;
-    candle(Cow::Owned(blocks), kind, rows, columns, device)
+    // candle copies the blocks. A mapping goes back to the system as a whole, where the heap would keep a hole.
+    let mut blocks = MmapMut::map_anon(size).map_err(candle_core::Error::from)?;
+    let mut rest = &mut blocks[..];
+    slabs(view, columns, release, convert, |slab| {
+        let (mine, others) = std::mem::take(&mut rest).split_at_mut(slab.len());
+        mine.copy_from_slice(&slab);
+        rest = others;
+    })?;
+    candle(&blocks, kind, rows, columns, device)
 }
 
 fn candle(
-    blocks: Cow<[u8]>,
+    blocks: &[u8],
     kind: GgmlDType,
     rows: usize,
     columns: usize,
     device: &Device,
 ) -> Result<Matrix, Error> {
-    let storage = QStorage::from_data(blocks, device, kind)?;
+    let storage = QStorage::from_data(Cow::Borrowed(blocks), device, kind)?;
     let tensor = Arc::new(QTensor::new(storage, (rows, columns))?);
     Ok(Matrix::Candle(QMatMul::from_arc(tensor)?))
 }
