@@ -38,6 +38,7 @@ conversations! {
     completion_before_ready
     completion_in_a_closed_document
     selected_completion
+    switching_models
     unknown_requests
 }
 

@@ -25,6 +25,9 @@ mod family;
 // Prompts as text, for cursors in several languages: what the model is given to read.
 mod prompts;
 
+// Pulling models: from a hub on this machine that cuts, lies and refuses.
+mod pull;
+
 // The grammars' queries: each compiles, and captures what the carets under real code point at.
 mod queries;
 

@@ -13,6 +13,7 @@ pub mod embedded;
 pub mod flags;
 pub mod logging;
 pub mod lsp;
+pub mod models;
 pub mod rooms;
 pub mod shards;
 
@@ -30,6 +31,8 @@ pub fn run(flags: Flags) -> anyhow::Result<ExitCode> {
         Command::Complete(arguments) => command::complete::run(&arguments)?,
         Command::Lsp(arguments) => return lsp::run(&arguments),
         Command::Shards(arguments) => shards::run(&arguments)?,
+        Command::Model(command) => return command::model::run(&command),
+        Command::Generate(arguments) => command::generate::run(&arguments)?,
         Command::Bench(Bench::Latency(arguments)) => bench::latency::run(&arguments)?,
     }
     Ok(ExitCode::SUCCESS)

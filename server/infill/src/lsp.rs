@@ -48,7 +48,7 @@ pub fn run(arguments: &LspArgs) -> anyhow::Result<ExitCode> {
         .enable_time()
         .build()
         .context("cannot start the server's threads")?;
-    let session = Arc::new(Session::new(arguments.model.clone()));
+    let session = Arc::new(Session::new(arguments.model.choice()));
     runtime.block_on(serve(Arc::clone(&session), stdin(), stdout()));
     // Standard input may still be blocked in a read that nothing can interrupt.
     runtime.shutdown_background();

@@ -1,18 +1,16 @@
 //! What every completion uses: the model's vocabulary, the engine that runs it, the stored answers.
 //!
-//! Opened once, from a GGUF file or from the model that is built in, and shared by all requests.
+//! Opened once, from a model's files or from the model that is built in, and shared by all requests.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow};
 use cache::Store;
 use engine::Engine;
-use glm::{Device, Source, Weights};
 use prompt::Template;
 use vocab::Vocab;
 
-use crate::embedded;
+use crate::models::open::{Opened, open};
+use crate::models::settings::Choice;
 
 /// Bytes of stored answers: some tens of thousands of them, more than a day of typing.
 const STORE_BYTES: usize = 16 << 20;
@@ -43,34 +41,16 @@ pub struct ModelFacts {
 }
 
 impl Rooms {
-    /// Loads the model in this file, or the one that is built in, and starts its engine. Takes as
-    /// long as reading the file takes.
+    /// Loads the model of this choice and starts its engine. Takes as long as reading the files takes.
     ///
     /// # Errors
-    /// If the file cannot be read, is not a model of this family, or lacks its tokenizer.
-    pub fn open(path: Option<&Path>) -> anyhow::Result<Rooms> {
-        let (name, source) = match path {
-            Some(path) => (path.display().to_string(), Source::Path(path.to_owned())),
-            None => (
-                "that is built in".to_owned(),
-                Source::Static(embedded::MODEL),
-            ),
-        };
-        // The message says the cause already, so the chain of causes would only repeat it.
-        let model = glm::Model::open(&source, Weights::AsStored, &Device::Cpu)
-            .map_err(|error| anyhow!("{error}"))?;
-        let tokenizer = model
-            .tokenizer_json()
-            .with_context(|| format!("the model {name} has no tokenizer; export it again"))?;
-        let vocab = Vocab::from_json(tokenizer)
-            .with_context(|| format!("cannot use the tokenizer of the model {name}"))?;
-        let template = model.template().unwrap_or(Template::InfillV1.name());
-        let template = Template::from_name(template)
-            .and_then(|template| {
-                let size = model.config().vocabulary;
-                template.check(&vocab, size).map(|()| template)
-            })
-            .with_context(|| format!("cannot ask the model {name}"))?;
+    /// If the files cannot be read, are no model of this family, or lack a tokenizer.
+    pub fn open(choice: &Choice) -> anyhow::Result<Rooms> {
+        let Opened {
+            model,
+            vocab,
+            template,
+        } = open(choice)?;
         let facts = ModelFacts {
             name: model.name().to_owned(),
             id: model.id().to_owned(),
@@ -78,8 +58,8 @@ impl Rooms {
         };
         Ok(Rooms {
             vocab: Arc::new(vocab),
-            engine: Engine::start(model),
             template,
+            engine: Engine::start(model),
             store: Store::new(STORE_BYTES),
             model: facts,
         })

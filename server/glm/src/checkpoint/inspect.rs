@@ -3,7 +3,7 @@
 //! Takes a [`Source`], gives sizes, types and the memory that a model of it needs; or the list of what is wrong.
 
 use super::{
-    Checkpoint, Source,
+    Checkpoint, GgufTokenizer, Source,
     load::Form,
     needs::{Need, Shape, needs},
     view::View,
@@ -25,6 +25,10 @@ pub struct Info {
     pub format: &'static str,
     /// The prompt template, if the checkpoint names one.
     pub template: Option<String>,
+    /// The `tokenizer.json` that the checkpoint carries.
+    pub tokenizer_json: Option<String>,
+    /// The tokenizer in the metadata of a GGUF file.
+    pub gguf_tokenizer: Option<GgufTokenizer>,
     /// The model's tensors by our names.
     pub tensors: Vec<TensorInfo>,
     /// Bytes that they take in the files.
@@ -107,6 +111,10 @@ pub fn inspect(source: &Source) -> Result<Info, Error> {
             template: checkpoint
                 .optional_text("infill.template")?
                 .map(str::to_owned),
+            tokenizer_json: checkpoint
+                .optional_text("tokenizer.huggingface.json")?
+                .map(str::to_owned),
+            gguf_tokenizer: checkpoint.tokenizer(),
             bytes: tensors.iter().map(|tensor| tensor.bytes).sum(),
             tensors,
             config,

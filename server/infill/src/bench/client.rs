@@ -5,7 +5,6 @@
 //! with null, as a plain client does.
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -13,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
 use serde_json::{Value, json};
+
+use crate::flags::ModelArgs;
 
 /// How long an answer may take before the bench gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -30,11 +31,14 @@ pub struct Client {
 
 impl Client {
     /// Starts this program's own server and waits until its model is loaded.
-    pub fn start(model: Option<&Path>) -> anyhow::Result<Client> {
+    pub fn start(model: &ModelArgs) -> anyhow::Result<Client> {
         let program = std::env::current_exe().context("cannot tell which program this is")?;
         let mut command = Command::new(program);
         command.arg("lsp");
-        if let Some(model) = model {
+        if let Some(quant) = model.quant {
+            command.arg("--quant").arg(quant.to_string());
+        }
+        if let Some(model) = &model.model {
             command.arg("--model").arg(model);
         }
         let mut server = command

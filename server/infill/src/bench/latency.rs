@@ -34,7 +34,7 @@ pub fn run(arguments: &LatencyArgs) -> anyhow::Result<()> {
         bail!("there is nothing to type in these files; name longer ones");
     }
 
-    let mut client = Client::start(arguments.model.as_deref())?;
+    let mut client = Client::start(&arguments.model)?;
     let mut strokes = Vec::new();
     for (path, typing) in &typings {
         strokes.extend(type_file(&mut client, path, typing)?);

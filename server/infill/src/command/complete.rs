@@ -18,6 +18,7 @@ use tower_lsp::lsp_types::Url;
 use crate::complete::{Ask, Outcome, Record, Shown, Why, complete};
 use crate::documents::Documents;
 use crate::flags::{CompleteArgs, Place};
+use crate::models::settings::Choice;
 use crate::rooms::Rooms;
 
 /// Completes a file and prints the answer to standard output: the text to insert, or JSON. Having
@@ -45,7 +46,10 @@ pub fn run(arguments: &CompleteArgs) -> anyhow::Result<()> {
             arguments.at
         )
     })?;
-    let rooms = Arc::new(Rooms::open(arguments.model.as_deref())?);
+    let path = absolute(&arguments.file).context("the file has no path")?;
+    let found = Choice::found_from(path.parent().unwrap_or(&path))?;
+    let choice = arguments.model.choice().or(found);
+    let rooms = Arc::new(Rooms::open(&choice)?);
 
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()

@@ -6,6 +6,7 @@ use text::{Edit, fixture};
 use tokio::time::{sleep, timeout};
 
 use super::*;
+use crate::models::settings::Choice;
 
 /// Long enough for a few steps of the model in a debug build on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,7 +26,7 @@ impl Scene {
         let url = Url::parse("file:///scene.py").expect("it is a URL");
         let python = Language::named("python").expect("Python is in the table");
         documents.open(url.clone(), &text, 1, python);
-        let rooms = Arc::new(Rooms::open(None).expect("the embedded model is whole"));
+        let rooms = Arc::new(Rooms::open(&Choice::default()).expect("the embedded model is whole"));
         Scene {
             rooms,
             documents,

@@ -5,11 +5,14 @@
 use serde_json::{Value, json};
 use text::Encoding;
 use tower_lsp::lsp_types::{
-    PositionEncodingKind, ServerCapabilities, TextDocumentSyncCapability, TextDocumentSyncKind,
-    TextDocumentSyncOptions, TextDocumentSyncSaveOptions,
+    ExecuteCommandOptions, PositionEncodingKind, ServerCapabilities, TextDocumentSyncCapability,
+    TextDocumentSyncKind, TextDocumentSyncOptions, TextDocumentSyncSaveOptions,
 };
 
 use crate::lsp::proposed::INLINE_COMPLETION;
+
+/// The command that switches to another model; its one argument is the name or path.
+pub const SELECT_MODEL: &str = "infill.selectModel";
 
 /// What was agreed on in `initialize`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,10 +70,14 @@ impl Agreed {
                 TextDocumentSyncOptions {
                     open_close: Some(true),
                     change: Some(TextDocumentSyncKind::INCREMENTAL),
-                    save: Some(TextDocumentSyncSaveOptions::Supported(false)),
+                    save: Some(TextDocumentSyncSaveOptions::Supported(true)),
                     ..TextDocumentSyncOptions::default()
                 },
             )),
+            execute_command_provider: Some(ExecuteCommandOptions {
+                commands: vec![SELECT_MODEL.to_owned()],
+                ..ExecuteCommandOptions::default()
+            }),
             ..ServerCapabilities::default()
         }
     }

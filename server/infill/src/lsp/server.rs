@@ -7,20 +7,27 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use tokio::task::{JoinHandle, spawn_blocking};
-use tower_lsp::jsonrpc::Result;
+use tower_lsp::jsonrpc::{Error, Result};
 use tower_lsp::lsp_types::notification::Progress;
 use tower_lsp::lsp_types::request::{RegisterCapability, WorkDoneProgressCreate};
 use tower_lsp::lsp_types::{
-    DidChangeConfigurationParams, InitializeParams, InitializeResult, InitializedParams,
+    DidChangeConfigurationParams, DidChangeWatchedFilesParams, DidSaveTextDocumentParams,
+    ExecuteCommandParams, FileEvent, InitializeParams, InitializeResult, InitializedParams,
     MessageType, NumberOrString, ProgressParams, ProgressParamsValue, RegistrationParams,
-    ServerInfo, WorkDoneProgress, WorkDoneProgressBegin, WorkDoneProgressCreateParams,
+    ServerInfo, Url, WorkDoneProgress, WorkDoneProgressBegin, WorkDoneProgressCreateParams,
     WorkDoneProgressEnd,
 };
 use tower_lsp::{Client, LanguageServer, async_trait};
 
+use crate::lsp::capabilities::SELECT_MODEL;
 use crate::lsp::request::status::{self, Status};
-use crate::lsp::session::{Model, Session};
+use crate::lsp::session::Session;
 use crate::lsp::watchdog;
+use crate::models::settings::{self, Choice};
+use crate::rooms::Rooms;
+
+/// What loading a model gives; see [`Session::load`].
+type Loaded = std::result::Result<Option<Arc<Rooms>>, String>;
 
 /// The server's side of a connection.
 pub struct Backend {
@@ -43,9 +50,76 @@ impl Backend {
     }
 }
 
+impl Backend {
+    /// Loads the model that is chosen now, in the background.
+    fn load(&self) {
+        let session = Arc::clone(&self.session);
+        let loading = spawn_blocking(move || session.load());
+        tokio::spawn(report(
+            loading,
+            self.client.clone(),
+            self.session.agreed().progress,
+        ));
+    }
+
+    /// Acts on settings that the client sent.
+    async fn choose(&self, settings: &Value) {
+        match chosen(settings) {
+            Ok(choice) => {
+                self.session.choose(choice);
+                self.load();
+            }
+            Err(message) => complain(&self.client, &message).await,
+        }
+    }
+}
+
+/// The choice in a client's `infill` settings; keys that are not about the model are others'.
+fn chosen(settings: &Value) -> std::result::Result<Choice, String> {
+    let text = |key| match settings.get(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(other) => Err(format!(
+            "the setting infill.{key} must be a text, not {other}"
+        )),
+    };
+    let quant = text("quant")?.map(|name| name.parse()).transpose()?;
+    Ok(Choice {
+        model: text("model")?,
+        quant,
+        template: text("template")?,
+    })
+}
+
+fn is_settings(url: &Url) -> bool {
+    url.path().rsplit('/').next() == Some(settings::NAME)
+}
+
+async fn complain(client: &Client, message: &str) {
+    tracing::error!("{message}");
+    client
+        .show_message(MessageType::ERROR, format!("Infill: {message}"))
+        .await;
+}
+
 #[async_trait]
 impl LanguageServer for Backend {
-    async fn initialize(&self, _: InitializeParams) -> Result<InitializeResult> {
+    async fn initialize(&self, params: InitializeParams) -> Result<InitializeResult> {
+        let folders = params.workspace_folders.unwrap_or_default();
+        let root = folders
+            .first()
+            .map(|folder| &folder.uri)
+            .or(params.root_uri.as_ref());
+        if let Some(folder) = root.and_then(|url| url.to_file_path().ok()) {
+            self.session.settle_in(&folder);
+        }
+        let options = params.initialization_options.unwrap_or_default();
+        if let Some(settings) = options.get("infill") {
+            match chosen(settings) {
+                Ok(choice) => self.session.choose(choice),
+                Err(message) => complain(&self.client, &message).await,
+            }
+        }
         Ok(InitializeResult {
             capabilities: self.session.agreed().capabilities(),
             server_info: Some(ServerInfo {
@@ -57,9 +131,7 @@ impl LanguageServer for Backend {
 
     async fn initialized(&self, _: InitializedParams) {
         let agreed = self.session.agreed();
-        let session = Arc::clone(&self.session);
-        let loading = spawn_blocking(move || session.load());
-        tokio::spawn(report(loading, self.client.clone(), agreed.progress));
+        self.load();
         if let Some(registration) = agreed.registration() {
             tokio::spawn(register(self.client.clone(), registration));
         }
@@ -68,8 +140,46 @@ impl LanguageServer for Backend {
         }
     }
 
-    /// There are no settings yet, but clients send this unasked.
-    async fn did_change_configuration(&self, _: DidChangeConfigurationParams) {}
+    async fn did_change_configuration(&self, params: DidChangeConfigurationParams) {
+        // Clients send this unasked; only what speaks of the model changes it.
+        let Some(settings) = params.settings.get("infill") else {
+            return;
+        };
+        self.choose(settings).await;
+    }
+
+    async fn did_change_watched_files(&self, params: DidChangeWatchedFilesParams) {
+        let is_ours = |change: &FileEvent| is_settings(&change.uri);
+        if params.changes.iter().any(is_ours) {
+            self.load();
+        }
+    }
+
+    async fn did_save(&self, params: DidSaveTextDocumentParams) {
+        if is_settings(&params.text_document.uri) {
+            self.load();
+        }
+    }
+
+    async fn execute_command(&self, params: ExecuteCommandParams) -> Result<Option<Value>> {
+        if params.command != SELECT_MODEL {
+            return Err(Error::invalid_params(format!(
+                "there is no command {}",
+                params.command
+            )));
+        }
+        let [Value::String(model)] = &params.arguments[..] else {
+            return Err(Error::invalid_params(
+                "give one argument: a model's name or path",
+            ));
+        };
+        self.session.choose(Choice {
+            model: Some(model.clone()),
+            ..Choice::default()
+        });
+        self.load();
+        Ok(None)
+    }
 
     async fn shutdown(&self) -> Result<()> {
         Ok(())
@@ -78,7 +188,7 @@ impl LanguageServer for Backend {
 
 /// Tells the client how loading the model goes, and the user if it failed: nothing would ever be
 /// shown then, and only the user can choose another file.
-async fn report(loading: JoinHandle<Model>, client: Client, shows_progress: bool) {
+async fn report(loading: JoinHandle<Loaded>, client: Client, shows_progress: bool) {
     let token = NumberOrString::String("infill/load".to_owned());
     let created = WorkDoneProgressCreateParams {
         token: token.clone(),
@@ -106,20 +216,16 @@ async fn report(loading: JoinHandle<Model>, client: Client, shows_progress: bool
     }))
     .await;
     let message = match loading.await {
-        Ok(Model::Ready(rooms)) => Ok(format!("{} is ready", rooms.model.name)),
-        Ok(Model::Failed(message)) => Err(message),
-        Ok(Model::Loading) | Err(_) => Err("loading ended without a model".to_owned()),
+        Ok(Ok(Some(rooms))) => Ok(format!("{} is ready", rooms.model.name)),
+        Ok(Ok(None)) => Ok("the model is the same".to_owned()),
+        Ok(Err(message)) => Err(message),
+        Err(_) => Err("loading ended without a model".to_owned()),
     };
     match &message {
         Ok(message) => tracing::info!("{message}"),
-        Err(message) => {
-            tracing::error!("{message}");
-            client
-                .show_message(MessageType::ERROR, format!("Infill: {message}"))
-                .await;
-        }
+        Err(message) => complain(&client, message).await,
     }
-    let message = Some(message.unwrap_or_else(|_| "no model".to_owned()));
+    let message = Some(message.unwrap_or_else(|_| "the model could not be loaded".to_owned()));
     tell(WorkDoneProgress::End(WorkDoneProgressEnd { message })).await;
 }
 

@@ -5,9 +5,9 @@
 //! [`server`](super::server)'s handlers, which may.
 
 use std::panic::catch_unwind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -18,6 +18,7 @@ use crate::complete::Why;
 use crate::documents::Documents;
 use crate::lsp::capabilities::Agreed;
 use crate::lsp::pending::Pending;
+use crate::models::settings::Choice;
 use crate::rooms::Rooms;
 
 /// How long a completion waits for a model that is still being loaded before it answers with
@@ -33,7 +34,13 @@ pub struct Session {
     pub documents: Arc<Documents>,
     /// The completions under way.
     pub pending: Pending,
-    path: Option<PathBuf>,
+    /// What the command line says; it stands before what files say.
+    flags: Choice,
+    /// What the client chose; it stands before everything else.
+    chosen: Mutex<Choice>,
+    /// The choice that the model at hand was opened by. Held while a model is loaded, so that one loads at a time.
+    loaded: Mutex<Option<Choice>>,
+    folder: OnceLock<PathBuf>,
     model: watch::Sender<Model>,
     agreed: OnceLock<Agreed>,
     shut_down: AtomicBool,
@@ -52,13 +59,16 @@ pub enum Model {
 }
 
 impl Session {
-    /// A session whose model will come from this GGUF file (or from the binary itself, if none is
-    /// named) once [`Session::load`] is called.
-    pub fn new(path: Option<PathBuf>) -> Session {
+    /// A session whose model will be the one of this choice, or what `infill.toml` says where it says nothing, once
+    /// [`Session::load`] is called.
+    pub fn new(flags: Choice) -> Session {
         Session {
             documents: Arc::default(),
             pending: Pending::default(),
-            path,
+            flags,
+            chosen: Mutex::default(),
+            loaded: Mutex::default(),
+            folder: OnceLock::new(),
             model: watch::Sender::new(Model::Loading),
             agreed: OnceLock::new(),
             shut_down: AtomicBool::new(false),
@@ -66,17 +76,63 @@ impl Session {
         }
     }
 
-    /// Loads the model on the calling thread, which must be one that may be busy.
-    pub fn load(&self) -> Model {
-        let path = self.path.as_deref();
-        let opened = catch_unwind(|| Rooms::open(path));
-        let model = match opened {
-            Ok(Ok(rooms)) => Model::Ready(Arc::new(rooms)),
-            Ok(Err(error)) => Model::Failed(format!("{error:#}")),
-            Err(_) => Model::Failed("loading the model failed; run with `--log error`".to_owned()),
+    /// Loads the model that is chosen now, on the calling thread, which must be one that may be busy. Until it is there
+    /// the one before it answers; if it cannot be loaded, that one stays. None if the model at hand is the chosen one.
+    ///
+    /// # Errors
+    /// Why the chosen model cannot be loaded.
+    pub fn load(&self) -> Result<Option<Arc<Rooms>>, String> {
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        // Read with the lock held: of two switches, the one that loads last sees the newest choice.
+        let choice = self.choice();
+        if choice.is_ok() && choice.as_ref().ok() == loaded.as_ref() {
+            return Ok(None);
+        }
+        let opened = choice.and_then(|choice| match catch_unwind(|| Rooms::open(&choice)) {
+            Ok(Ok(rooms)) => Ok((choice, Arc::new(rooms))),
+            Ok(Err(error)) => Err(format!("{error:#}")),
+            Err(_) => Err("loading the model failed; run with `--log error`".to_owned()),
+        });
+        match opened {
+            Ok((choice, rooms)) => {
+                *loaded = Some(choice);
+                self.model.send_replace(Model::Ready(Arc::clone(&rooms)));
+                Ok(Some(rooms))
+            }
+            Err(message) => {
+                self.model.send_if_modified(|model| {
+                    let first = !matches!(model, Model::Ready(_));
+                    if first {
+                        *model = Model::Failed(message.clone());
+                    }
+                    first
+                });
+                Err(message)
+            }
+        }
+    }
+
+    /// Takes the client's choice down; [`Session::load`] acts on it.
+    pub fn choose(&self, choice: Choice) {
+        *self.chosen.lock().unwrap_or_else(PoisonError::into_inner) = choice;
+    }
+
+    /// Takes down the folder that `infill.toml` is looked up from; the first one counts.
+    pub fn settle_in(&self, folder: &Path) {
+        let _ = self.folder.set(folder.to_owned());
+    }
+
+    fn choice(&self) -> Result<Choice, String> {
+        let chosen = self
+            .chosen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let found = match self.folder.get() {
+            Some(folder) => Choice::found_from(folder).map_err(|error| format!("{error:#}"))?,
+            None => Choice::default(),
         };
-        self.model.send_replace(model.clone());
-        model
+        Ok(chosen.or(self.flags.clone()).or(found))
     }
 
     /// The model, as far as it has come.

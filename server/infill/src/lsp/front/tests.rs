@@ -27,7 +27,7 @@ struct Peer {
 
 impl Peer {
     fn start() -> Peer {
-        let session = Arc::new(Session::new(None));
+        let session = Arc::new(Session::new(crate::models::settings::Choice::default()));
         let (input, server_input) = duplex(1 << 20);
         let (server_output, output) = duplex(1 << 20);
         let server = tokio::spawn(serve(Arc::clone(&session), server_input, server_output));
@@ -245,7 +245,7 @@ async fn a_newer_request_for_a_document_ends_the_older() {
 
 #[tokio::test]
 async fn a_completion_is_about_the_text_that_was_there_when_it_was_asked() {
-    let session = Session::new(None);
+    let session = Session::new(crate::models::settings::Choice::default());
     let url = Url::parse("file:///a.py").expect("it is one");
     session
         .documents

@@ -110,8 +110,8 @@ mod tests {
     /// What the client gets that asks behind `os.pa`, if the model has said `answer` behind `left`.
     /// No model runs: the answer is in the store, and is being typed along.
     async fn inserted(left: &str, answer: &str, context: Value) -> Value {
-        let session = Arc::new(Session::new(None));
-        session.load();
+        let session = Arc::new(Session::new(crate::models::settings::Choice::default()));
+        session.load().expect("the embedded model is whole");
         let rooms = session.rooms().await.expect("the embedded model is whole");
         let url = Url::parse("file:///a.py").expect("it is a URL");
         let python = Language::named("python").expect("Python is in the table");

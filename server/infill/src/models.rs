@@ -1,0 +1,9 @@
+//! Models: their names, the store they are pulled into, and how files become something to run.
+//!
+//! Only [`pull`] touches the network.
+
+pub mod names;
+pub mod open;
+pub mod pull;
+pub mod settings;
+pub mod store;

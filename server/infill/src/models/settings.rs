@@ -1,0 +1,134 @@
+//! `infill.toml`: which model to use and how.
+//!
+//! Looked up from a folder upwards, then in the user's folder of settings. It names models and never fetches any: a
+//! workspace that somebody else wrote cannot make infill touch the network.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow};
+use glm::{Quant, Weights};
+use serde::{Deserialize, Deserializer};
+
+/// The file's name.
+pub const NAME: &str = "infill.toml";
+
+/// Which model to use and how; what is not said is left to others or to the model's own files.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Choice {
+    /// A name in the store, or a path. None is the model that is built in.
+    pub model: Option<String>,
+    /// What to quantize its matrices to as it is loaded.
+    #[serde(deserialize_with = "quant")]
+    pub quant: Option<Quant>,
+    /// The prompt template to use instead of the one that its files call for.
+    pub template: Option<String>,
+}
+
+fn quant<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Quant>, D::Error> {
+    Option::<String>::deserialize(from)?
+        .map(|name| name.parse().map_err(serde::de::Error::custom))
+        .transpose()
+}
+
+impl Choice {
+    /// What the settings say that hold in this folder. A path in them counts from their file's folder.
+    ///
+    /// # Errors
+    /// If the file cannot be read or says something that is not known, with file, line and key.
+    pub fn found_from(folder: &Path) -> anyhow::Result<Choice> {
+        let user = dirs::config_dir().map(|folder| folder.join("infill"));
+        let folders = folder.ancestors().map(Path::to_owned).chain(user);
+        for path in folders.map(|folder| folder.join(NAME)) {
+            match fs::read_to_string(&path) {
+                Ok(text) => return Choice::parse(&text, &path),
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
+                Err(error) => {
+                    return Err(error).with_context(|| format!("cannot read {}", path.display()));
+                }
+            }
+        }
+        Ok(Choice::default())
+    }
+
+    fn parse(text: &str, path: &Path) -> anyhow::Result<Choice> {
+        let mut choice: Choice = toml::from_str(text).map_err(|error| {
+            let start = error.span().map_or(0, |span| span.start);
+            let line = text[..start].matches('\n').count() + 1;
+            let key = text.lines().nth(line - 1).unwrap_or_default().trim();
+            anyhow!("{}:{line}: {} (`{key}`)", path.display(), error.message())
+        })?;
+        if let (Some(model), Some(folder)) = (&mut choice.model, path.parent()) {
+            let beside = folder.join(&*model);
+            if is_path(model) || beside.exists() {
+                *model = beside.display().to_string();
+            }
+        }
+        Ok(choice)
+    }
+
+    /// This choice, and where it says nothing, the other. A model chosen here is not read by the other's template.
+    pub fn or(self, other: Choice) -> Choice {
+        let template = if self.model.is_none() {
+            other.template
+        } else {
+            None
+        };
+        Choice {
+            model: self.model.or(other.model),
+            quant: self.quant.or(other.quant),
+            template: self.template.or(template),
+        }
+    }
+
+    /// The type that matrices are brought to.
+    pub fn weights(&self) -> Weights {
+        self.quant.map_or(Weights::AsStored, Weights::Quantized)
+    }
+}
+
+/// Whether a person who writes this means a path and not a name.
+pub fn is_path(model: &str) -> bool {
+    let path = PathBuf::from(model);
+    path.is_absolute() || model.starts_with('.') || model.ends_with(".gguf")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_known_keys_or_errors_with_a_line() {
+        let parse = |text| Choice::parse(text, Path::new("/w/infill.toml"));
+        let choice = parse("model = \"./m.gguf\"\nquant = \"q4_k\"\n").unwrap();
+        assert_eq!(choice.model.as_deref(), Some("/w/./m.gguf"));
+        assert_eq!(choice.quant, Some(Quant::Q4K));
+        for (text, place) in [
+            ("model = \"a\"\nmodle = \"b\"\n", "infill.toml:2:"),
+            ("\nquant = \"q9\"\n", "infill.toml:2:"),
+            ("model = 1\n", "infill.toml:1:"),
+        ] {
+            let error = parse(text).unwrap_err().to_string();
+            assert!(error.contains(place), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_model_of_its_own_leaves_the_others_template() {
+        let file = Choice {
+            model: Some("a".to_owned()),
+            quant: Some(Quant::Int8),
+            template: Some("glm4_v1".to_owned()),
+        };
+        let flag = Choice {
+            model: Some("b".to_owned()),
+            ..Choice::default()
+        };
+        let both = flag.or(file.clone());
+        assert_eq!((both.model.as_deref(), both.template), (Some("b"), None));
+        assert_eq!(Choice::default().or(file.clone()), file);
+    }
+}
