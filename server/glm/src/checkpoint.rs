@@ -320,7 +320,8 @@ impl<'a> Checkpoint<'a> {
 mod containers;
 #[cfg(test)]
 mod descriptions;
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod peak;
 #[cfg(test)]
 mod tests;
