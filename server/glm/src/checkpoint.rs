@@ -48,8 +48,8 @@ use view::View;
 
 /// Greatest size that a metadata count may state; it keeps products of sizes far from overflow.
 const LARGEST_COUNT: u64 = 1 << 24;
-/// Pages of tensors smaller than this are not given back to the system one by one.
-const LARGE: usize = 1 << 20;
+/// Pages of runs of fewer bytes are not given back to the system one by one.
+const LARGE: usize = 1 << 16;
 
 impl Source {
     /// Opens the checkpoint and runs `load` on it; `weights` is what matrices are to be brought to.
@@ -212,13 +212,13 @@ impl<'a> Checkpoint<'a> {
             };
             return Err(self.bad_tensor(name, why));
         }
-        Ok(load::dense(&view, 1, self.device)?.flatten_all()?)
+        Ok(load::dense(&view, 1, self.device, &|_| {})?.flatten_all()?)
     }
 
     /// The matrix `name` (rows, columns) as plain numbers.
     pub(crate) fn table(&self, name: &str, rows: usize, columns: usize) -> Result<Tensor, Error> {
         let view = self.checked(name, rows, columns)?;
-        let table = load::dense(&view, columns, self.device)?;
+        let table = load::dense(&view, columns, self.device, &|slab| self.release(slab))?;
         self.release(&view);
         Ok(table)
     }
@@ -227,7 +227,9 @@ impl<'a> Checkpoint<'a> {
     pub(crate) fn matrix(&self, name: &str, rows: usize, columns: usize) -> Result<Matrix, Error> {
         let view = self.checked(name, rows, columns)?;
         let form = Form::of(self.weights, name, columns);
-        let matrix = load::matrix(&view, columns, form, self.device)?;
+        let matrix = load::matrix(&view, columns, form, self.device, &|slab| {
+            self.release(slab)
+        })?;
         self.release(&view);
         Ok(matrix)
     }
@@ -246,7 +248,9 @@ impl<'a> Checkpoint<'a> {
             .split(count)
             .ok_or_else(|| self.bad_tensor(name, format!("has not {count} experts")))?;
         let load = |expert: &View| {
-            let matrix = load::matrix(expert, columns, form, self.device)?;
+            let matrix = load::matrix(expert, columns, form, self.device, &|slab| {
+                self.release(slab)
+            })?;
             self.release(expert);
             Ok(matrix)
         };
@@ -321,5 +325,8 @@ impl<'a> Checkpoint<'a> {
 mod containers;
 #[cfg(test)]
 mod descriptions;
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod peak;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! From a view to a matrix in memory, in the type wanted.
 //!
-//! Takes a view whose sizes have been checked, gives a [`Matrix`]. A type that is not the stored one is made a panel
-//! of rows at a time, so that no second copy of a tensor is ever in memory.
+//! Takes a view whose sizes have been checked, gives a [`Matrix`]. It is made a slab of rows at a time, and the pages
+//! of the file are given back as it grows, so that no second copy of a tensor is ever in memory.
 
 use super::view::{Kind, Sheet, Strip, View};
 use crate::{
@@ -14,11 +14,17 @@ use candle_core::{
     quantized::{GgmlDType, QMatMul, QStorage, QTensor},
 };
 use half::{bf16, f16};
+use memmap2::MmapMut;
 use rayon::prelude::*;
 use std::{borrow::Cow, sync::Arc};
 
 /// Numbers that one thread converts at a time.
-const PANEL: usize = 1 << 18;
+const SLAB: usize = 1 << 18;
+/// Rows of a slab are a multiple of this, so that the panels of our kernels begin where slabs begin.
+const ALIGNED_ROWS: usize = 16;
+
+/// Tells that rows have been copied, and that their pages of the file are not needed any more.
+pub(super) type Release<'a> = &'a (dyn Fn(&View) + Sync);
 
 /// The type that a matrix is brought to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,19 +97,26 @@ pub(super) fn matrix(
     columns: usize,
     form: Form,
     device: &Device,
+    release: Release,
 ) -> Result<Matrix, Error> {
     let rows = view.rows();
     Ok(match form {
-        Form::Stored => return stored(view, columns, device),
-        Form::F32 => Matrix::Dense(dense(view, columns, device)?),
+        Form::Stored => return stored(view, columns, device, release),
+        Form::F32 => Matrix::Dense(dense(view, columns, device, release)?),
         Form::Half(kind) => {
-            let bits = panels(view, columns, |numbers, _| Ok(halves(numbers, kind)))?;
+            let convert = |slab: &View| Ok(halves(&numbers(slab, columns), kind));
+            let bits = joined(view, columns, rows * columns, release, convert)?;
             Matrix::Half(Arc::new(HalfMatrix::new(bits, kind, rows, columns)))
         }
-        Form::Ggml(kind) if is_all(view, Kind::Ggml(kind)) => return stored(view, columns, device),
-        Form::Ggml(kind) => ggml(&blocks(view, columns, kind)?, kind, rows, columns, device)?,
+        Form::Ggml(kind) if is_all(view, Kind::Ggml(kind)) => {
+            return stored(view, columns, device, release);
+        }
+        Form::Ggml(kind) => {
+            let convert = |slab: &View| quantized(slab, columns, kind);
+            ggml(view, columns, kind, device, release, convert)?
+        }
         Form::Scaled(kind) => {
-            let (codes, scales) = codes(view, columns, kind);
+            let (codes, scales) = codes(view, columns, kind, release)?;
             let scales = scales.iter().map(|scale| scale.to_f32()).collect();
             Matrix::Scaled(Arc::new(ScaledMatrix::new(codes, scales, kind, columns)))
         }
@@ -111,62 +124,80 @@ pub(super) fn matrix(
 }
 
 /// The view's numbers as f32 (rows, columns).
-pub(super) fn dense(view: &View, columns: usize, device: &Device) -> Result<Tensor, Error> {
+pub(super) fn dense(
+    view: &View,
+    columns: usize,
+    device: &Device,
+    release: Release,
+) -> Result<Tensor, Error> {
     let rows = view.rows();
-    let mut numbers = vec![0.0; rows * columns];
-    let panel = panel_rows(columns);
-    numbers
-        .par_chunks_mut(panel * columns)
-        .enumerate()
-        .for_each(|(index, out)| {
-            let first = index * panel;
-            view.unpack(first..first + out.len() / columns, columns, out);
-        });
+    let convert = |slab: &View| Ok(numbers(slab, columns));
+    let numbers = joined(view, columns, rows * columns, release, convert)?;
     Ok(Tensor::from_vec(numbers, (rows, columns), device)?)
 }
 
 /// The view's numbers in blocks of a quantized type.
 pub(super) fn blocks(view: &View, columns: usize, kind: GgmlDType) -> Result<Vec<u8>, Error> {
-    panels(view, columns, |numbers, rows| {
-        let panel = Tensor::from_slice(numbers, (rows, columns), &Device::Cpu)?;
-        Ok(QTensor::quantize(&panel, kind)?.data()?.into_owned())
-    })
+    let size = view.rows() * columns / kind.block_size() * kind.type_size();
+    let convert = |slab: &View| quantized(slab, columns, kind);
+    joined(view, columns, size, &|_| {}, convert)
 }
 
 /// The view's numbers as codes with a scale a row, as GLM-130B's scripts make them: the largest of a row becomes the
 /// largest code.
-pub(super) fn codes(view: &View, columns: usize, kind: ScaledKind) -> (Vec<u8>, Vec<f16>) {
+pub(super) fn codes(
+    view: &View,
+    columns: usize,
+    kind: ScaledKind,
+    release: Release,
+) -> Result<(Vec<u8>, Vec<f16>), Error> {
+    let row_bytes = match kind {
+        ScaledKind::Int8 => columns,
+        ScaledKind::Int4 => columns / 2,
+    };
+    let mut codes = Vec::with_capacity(view.rows() * row_bytes);
+    let mut scales = Vec::with_capacity(view.rows());
+    let convert = |slab: &View| {
+        let (mut codes, mut scales) = (Vec::new(), Vec::new());
+        for row in numbers(slab, columns).chunks_exact(columns) {
+            scales.push(code_row(row, kind, &mut codes));
+        }
+        Ok((codes, scales))
+    };
+    slabs(view, columns, release, convert, |slab| {
+        codes.extend(slab.0);
+        scales.extend(slab.1);
+    })?;
+    Ok((codes, scales))
+}
+
+/// Appends the codes of one row and gives their scale.
+fn code_row(row: &[f32], kind: ScaledKind, codes: &mut Vec<u8>) -> f16 {
     let largest = match kind {
         ScaledKind::Int8 => 127.0f32,
         ScaledKind::Int4 => 7.0,
     };
-    let (mut codes, mut scales) = (Vec::new(), Vec::new());
-    let mut row = vec![0.0f32; columns];
-    for index in 0..view.rows() {
-        view.unpack(index..index + 1, columns, &mut row);
-        let top = row.iter().fold(0.0f32, |top, x| top.max(x.abs()));
-        let scale = f16::from_f32((top / largest).min(f16::MAX.to_f32()));
-        let inverse = scale.to_f32();
-        let code = |x: f32| match inverse {
-            0.0 => 0,
-            _ => (x / inverse).round_ties_even().clamp(-largest, largest) as i8 as u8,
-        };
-        match kind {
-            ScaledKind::Int8 => codes.extend(row.iter().map(|&x| code(x))),
-            ScaledKind::Int4 => codes.extend(
-                row.as_chunks::<2>()
-                    .0
-                    .iter()
-                    .map(|&[even, odd]| code(even) << 4 | code(odd) & 0x0f),
-            ),
-        }
-        scales.push(scale);
+    let top = row.iter().fold(0.0f32, |top, x| top.max(x.abs()));
+    let scale = f16::from_f32((top / largest).min(f16::MAX.to_f32()));
+    let unit = scale.to_f32();
+    let code = |x: f32| match unit {
+        0.0 => 0,
+        _ => (x / unit).round_ties_even().clamp(-largest, largest) as i8 as u8,
+    };
+    match kind {
+        ScaledKind::Int8 => codes.extend(row.iter().map(|&x| code(x))),
+        ScaledKind::Int4 => codes.extend(
+            row.as_chunks::<2>()
+                .0
+                .iter()
+                .map(|&[even, odd]| code(even) << 4 | code(odd) & 0x0f),
+        ),
     }
-    (codes, scales)
+    scale
 }
 
 /// The numbers in 16 bits.
-pub(super) fn halves(numbers: &[f32], kind: HalfKind) -> Vec<u16> {
+fn halves(numbers: &[f32], kind: HalfKind) -> Vec<u16> {
     let bits = |&x: &f32| match kind {
         HalfKind::F16 => f16::from_f32(x).to_bits(),
         HalfKind::Bf16 => bf16::from_f32(x).to_bits(),
@@ -174,43 +205,60 @@ pub(super) fn halves(numbers: &[f32], kind: HalfKind) -> Vec<u16> {
     numbers.iter().map(bits).collect()
 }
 
-/// Converts panels of rows on all threads, in batches, and joins what comes out.
-pub(super) fn panels<T: Send + Clone>(
+fn numbers(view: &View, columns: usize) -> Vec<f32> {
+    let mut numbers = vec![0.0; view.rows() * columns];
+    view.unpack(0..view.rows(), columns, &mut numbers);
+    numbers
+}
+
+fn quantized(view: &View, columns: usize, kind: GgmlDType) -> Result<Vec<u8>, Error> {
+    let size = (view.rows(), columns);
+    let numbers = Tensor::from_vec(numbers(view, columns), size, &Device::Cpu)?;
+    Ok(QTensor::quantize(&numbers, kind)?.data()?.into_owned())
+}
+
+/// Converts slabs of rows on all threads and hands what comes out to `take`, in order. Never is more of the tensor in
+/// memory twice than a few slabs.
+fn slabs<T: Send>(
     view: &View,
     columns: usize,
-    convert: impl Fn(&[f32], usize) -> Result<Vec<T>, Error> + Sync,
-) -> Result<Vec<T>, Error> {
-    let (rows, panel) = (view.rows(), panel_rows(columns));
-    let batch = panel * rayon::current_num_threads();
-    let mut out = Vec::new();
-    for first in (0..rows).step_by(batch) {
-        let starts: Vec<_> = (first..rows.min(first + batch)).step_by(panel).collect();
-        let parts: Vec<Result<Vec<T>, Error>> = starts
-            .into_par_iter()
-            .map(|start| {
-                let count = panel.min(rows - start);
-                let mut numbers = vec![0.0; count * columns];
-                view.unpack(start..start + count, columns, &mut numbers);
-                convert(&numbers, count)
-            })
-            .collect();
-        for part in parts {
-            let part = part?;
-            if out.is_empty() {
-                out.reserve_exact(part.len() * rows.div_ceil(panel));
-            }
-            out.extend(part);
+    release: Release,
+    convert: impl Fn(&View) -> Result<T, Error> + Sync,
+    mut take: impl FnMut(T),
+) -> Result<(), Error> {
+    let rows = view.rows();
+    let slab = (SLAB / columns.max(1))
+        .max(1)
+        .next_multiple_of(ALIGNED_ROWS);
+    let cuts: Vec<_> = (0..rows)
+        .step_by(slab)
+        .filter_map(|first| view.slice(first..rows.min(first + slab)))
+        .collect();
+    for batch in cuts.chunks(rayon::current_num_threads()) {
+        let converted: Vec<_> = batch.par_iter().map(&convert).collect();
+        for converted in converted {
+            take(converted?);
         }
+        batch.iter().for_each(release);
     }
+    Ok(())
+}
+
+/// The slabs' numbers or bytes, one after the other: `size` of them.
+fn joined<T: Send>(
+    view: &View,
+    columns: usize,
+    size: usize,
+    release: Release,
+    convert: impl Fn(&View) -> Result<Vec<T>, Error> + Sync,
+) -> Result<Vec<T>, Error> {
+    let mut out = Vec::with_capacity(size);
+    slabs(view, columns, release, convert, |slab| out.extend(slab))?;
     Ok(out)
 }
 
-fn panel_rows(columns: usize) -> usize {
-    (PANEL / columns.max(1)).max(1)
-}
-
 /// Each run of strips of one type becomes a matrix; several are stacked.
-fn stored(view: &View, columns: usize, device: &Device) -> Result<Matrix, Error> {
+fn stored(view: &View, columns: usize, device: &Device, release: Release) -> Result<Matrix, Error> {
     let runs = view
         .strips
         .chunk_by(|a, b| match (&a.sheets[..], &b.sheets[..]) {
@@ -218,7 +266,7 @@ fn stored(view: &View, columns: usize, device: &Device) -> Result<Matrix, Error>
             _ => false,
         });
     let mut parts = runs
-        .map(|run| one(run, columns, device))
+        .map(|run| one(run, columns, device, release))
         .collect::<Result<Vec<_>, _>>()?;
     Ok(match parts.len() {
         1 => parts.remove(0),
@@ -227,7 +275,7 @@ fn stored(view: &View, columns: usize, device: &Device) -> Result<Matrix, Error>
 }
 
 /// A matrix of strips of one type.
-fn one(run: &[Strip], columns: usize, device: &Device) -> Result<Matrix, Error> {
+fn one(run: &[Strip], columns: usize, device: &Device, release: Release) -> Result<Matrix, Error> {
     let view = View {
         shape: Vec::new(),
         strips: run.to_vec(),
@@ -236,32 +284,33 @@ fn one(run: &[Strip], columns: usize, device: &Device) -> Result<Matrix, Error> 
     let kind = run[0].sheets[0].kind;
     let is_one_kind = is_all(&view, kind);
     if run[0].sheets.len() > 1 && !(is_one_kind && kind.is_plain()) {
-        return beside(&run[0], columns, device);
+        return beside(&run[0], columns, device, release);
     }
     match kind {
-        Kind::Ggml(GgmlDType::F32) => Ok(Matrix::Dense(dense(&view, columns, device)?)),
+        Kind::Ggml(GgmlDType::F32) => Ok(Matrix::Dense(dense(&view, columns, device, release)?)),
         Kind::Ggml(half @ (GgmlDType::F16 | GgmlDType::BF16)) => {
             let half = match half {
                 GgmlDType::F16 => HalfKind::F16,
                 _ => HalfKind::Bf16,
             };
-            let mut bits = Vec::with_capacity(rows * columns);
-            for_each_run(run, |bytes| {
-                bits.extend(
-                    bytes
-                        .as_chunks::<2>()
-                        .0
-                        .iter()
-                        .map(|pair| u16::from_le_bytes(*pair)),
-                );
-            });
+            let convert = |slab: &View| {
+                let bytes = stored_bytes(slab);
+                let pairs = bytes.as_chunks::<2>().0.iter();
+                Ok(pairs.map(|pair| u16::from_le_bytes(*pair)).collect())
+            };
+            let bits = joined(&view, columns, rows * columns, release, convert)?;
             Ok(Matrix::Half(Arc::new(HalfMatrix::new(
                 bits, half, rows, columns,
             ))))
         }
         Kind::Ggml(kind) => match run {
-            [strip] => ggml(strip.sheets[0].bytes, kind, rows, columns, device),
-            _ => ggml(&joined(run), kind, rows, columns, device),
+            // candle copies the blocks itself.
+            [strip] if kind != GgmlDType::Q8_0 || !device.is_cpu() => {
+                candle(strip.sheets[0].bytes, kind, rows, columns, device)
+            }
+            _ => ggml(&view, columns, kind, device, release, |slab| {
+                Ok(stored_bytes(slab))
+            }),
         },
         _ => {
             let scales = run.iter().filter_map(|strip| strip.sheets[0].scales());
@@ -269,62 +318,93 @@ fn one(run: &[Strip], columns: usize, device: &Device) -> Result<Matrix, Error> 
                 Some(4) => ScaledKind::Int4,
                 _ => ScaledKind::Int8,
             };
-            let matrix = ScaledMatrix::new(joined(run), scales.flatten().collect(), kind, columns);
+            let scales = scales.flatten().collect();
+            let size = view.sheets().map(|sheet| sheet.bytes.len()).sum();
+            let codes = joined(&view, columns, size, release, |slab| Ok(stored_bytes(slab)))?;
+            let matrix = ScaledMatrix::new(codes, scales, kind, columns);
             Ok(Matrix::Scaled(Arc::new(matrix)))
         }
     }
 }
 
 /// Sheets with scales of their own cannot share a row.
-fn beside(strip: &Strip, columns: usize, device: &Device) -> Result<Matrix, Error> {
+fn beside(
+    strip: &Strip,
+    columns: usize,
+    device: &Device,
+    release: Release,
+) -> Result<Matrix, Error> {
     let stored: usize = strip.sheets.iter().map(Sheet::columns).sum();
     let parts = strip.sheets.iter().map(|sheet| {
         let alone = Strip {
             rows: strip.rows,
             sheets: vec![*sheet],
         };
-        one(&[alone], sheet.columns() * columns / stored.max(1), device)
+        let columns = sheet.columns() * columns / stored.max(1);
+        one(&[alone], columns, device, release)
     });
     Ok(Matrix::Beside(parts.collect::<Result<_, _>>()?))
 }
 
+/// The matrix of the blocks that `convert` makes of slabs.
 fn ggml(
+    view: &View,
+    columns: usize,
+    kind: GgmlDType,
+    device: &Device,
+    release: Release,
+    convert: impl Fn(&View) -> Result<Vec<u8>, Error> + Sync,
+) -> Result<Matrix, Error> {
+    let rows = view.rows();
+    if kind == GgmlDType::Q8_0 && device.is_cpu() {
+        let convert = |slab: &View| Ok(Q8Matrix::panels_of(&convert(slab)?, columns));
+        let size = Q8Matrix::size(rows, columns);
+        let panels = joined(view, columns, size, release, convert)?;
+        return Ok(Matrix::Q8(Arc::new(Q8Matrix::of_panels(
+            panels, rows, columns,
+        ))));
+    }
+    let size = rows * columns / kind.block_size() * kind.type_size();
+    // candle copies the blocks. A mapping goes back to the system as a whole, where the heap would keep a hole.
+    let mut blocks = MmapMut::map_anon(size).map_err(candle_core::Error::from)?;
+    let mut rest = &mut blocks[..];
+    slabs(view, columns, release, convert, |slab| {
+        let (mine, others) = std::mem::take(&mut rest).split_at_mut(slab.len());
+        mine.copy_from_slice(&slab);
+        rest = others;
+    })?;
+    candle(&blocks, kind, rows, columns, device)
+}
+
+fn candle(
     blocks: &[u8],
     kind: GgmlDType,
     rows: usize,
     columns: usize,
     device: &Device,
 ) -> Result<Matrix, Error> {
-    if kind == GgmlDType::Q8_0 && device.is_cpu() {
-        return Ok(Matrix::Q8(Arc::new(Q8Matrix::pack(blocks, rows, columns))));
-    }
     let storage = QStorage::from_data(Cow::Borrowed(blocks), device, kind)?;
     let tensor = Arc::new(QTensor::new(storage, (rows, columns))?);
     Ok(Matrix::Candle(QMatMul::from_arc(tensor)?))
 }
 
-/// The bytes of the strips in the order of rows.
-pub(super) fn joined(run: &[Strip]) -> Vec<u8> {
-    let mut joined = Vec::new();
-    let sheets = run.iter().flat_map(|strip| &strip.sheets);
-    joined.reserve_exact(sheets.map(|sheet| sheet.bytes.len()).sum());
-    for_each_run(run, |bytes| joined.extend(bytes));
-    joined
-}
-
-fn for_each_run(run: &[Strip], mut take: impl FnMut(&[u8])) {
-    for strip in run {
+/// The stored bytes of the rows, in their order.
+pub(super) fn stored_bytes(view: &View) -> Vec<u8> {
+    let size = view.sheets().map(|sheet| sheet.bytes.len()).sum();
+    let mut bytes = Vec::with_capacity(size);
+    for strip in &view.strips {
         if let [sheet] = &strip.sheets[..] {
-            take(sheet.bytes);
+            bytes.extend(sheet.bytes);
             continue;
         }
         for row in 0..strip.rows {
             for sheet in &strip.sheets {
                 let length = sheet.bytes.len() / strip.rows;
-                take(&sheet.bytes[row * length..][..length]);
+                bytes.extend(&sheet.bytes[row * length..][..length]);
             }
         }
     }
+    bytes
 }
 
 /// Whether every number of the view is of the kind.

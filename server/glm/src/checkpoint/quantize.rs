@@ -179,12 +179,12 @@ fn tensor(
         };
         let bytes = match plan.written {
             Written::Scaled(kind) => {
-                let (codes, scales) = load::codes(&part, columns, kind);
+                let (codes, scales) = load::codes(&part, columns, kind, &|_| {})?;
                 all_scales.extend(scales);
                 codes
             }
             Written::Ggml(kind) if load::is_all(&part, Kind::Ggml(kind)) => {
-                load::joined(&part.strips)
+                load::stored_bytes(&part)
             }
             Written::Ggml(kind) => load::blocks(&part, columns, kind)?,
         };

@@ -31,8 +31,15 @@ pub struct Q8Matrix {
 impl Q8Matrix {
     /// Packs the blocks of a GGUF tensor. `blocks` has exactly rows × columns / 32 × 34 bytes.
     pub fn pack(blocks: &[u8], rows: usize, columns: usize) -> Q8Matrix {
+        Q8Matrix::of_panels(Q8Matrix::panels_of(blocks, columns), rows, columns)
+    }
+
+    /// The panels of some rows, the first of them the first of a panel. The panels of all rows, one after the other,
+    /// are the matrix's.
+    pub(crate) fn panels_of(blocks: &[u8], columns: usize) -> Vec<u8> {
         let row_blocks = columns / BLOCK;
-        let mut panels = vec![0; rows.div_ceil(PANEL) * row_blocks * COLUMN];
+        let rows = blocks.len() / FILE_BLOCK / row_blocks;
+        let mut panels = vec![0; Q8Matrix::size(rows, columns)];
         for (index, block) in blocks.chunks_exact(FILE_BLOCK).enumerate() {
             let (row, at) = (index / row_blocks, index % row_blocks);
             let (panel, lane) = (row / PANEL, row % PANEL);
@@ -42,11 +49,25 @@ impl Q8Matrix {
                 column[SCALES + pair * 2 * PANEL + 2 * lane..][..2].copy_from_slice(weights);
             }
         }
+        panels
+    }
+
+    /// The matrix of these panels.
+    ///
+    /// # Panics
+    /// If there are not exactly the panels of that many rows.
+    pub(crate) fn of_panels(panels: Vec<u8>, rows: usize, columns: usize) -> Q8Matrix {
+        assert_eq!(panels.len(), Q8Matrix::size(rows, columns), "all panels");
         Q8Matrix {
             rows,
             columns,
             panels,
         }
+    }
+
+    /// Bytes of the panels of that many rows.
+    pub(crate) fn size(rows: usize, columns: usize) -> usize {
+        rows.div_ceil(PANEL) * (columns / BLOCK) * COLUMN
     }
 
     /// Bytes that the weights take.
