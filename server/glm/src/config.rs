@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The sizes and choices of one model.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Config {
     /// The member of the family, which says what the numbers below do not: names, prompts, defaults.
     pub architecture: Architecture,

@@ -33,7 +33,7 @@ pub enum Error {
     },
     /// A metadata key is missing or has a value that no model of this kind can have.
     #[error(
-        "cannot load the model {file}: metadata `{key}` {why}; use a GGUF file exported for Infill"
+        "cannot load the model {file}: metadata `{key}` {why}; the file is damaged or describes no model of this family"
     )]
     Metadata {
         /// The file, or the name of the embedded model.

@@ -4,9 +4,13 @@
 //! the model's answers mean nothing; they are the same every time.
 
 use crate::{
-    Activation, Architecture, Attention, Block, Config, Device, Grouped, Model, Norm, Positions,
-    Source, kernels::Q8Matrix,
+    Activation, Architecture, Attention, Block, Config, Device, Experts, Grouped, Latent, Model,
+    Norm, Pairs, Positions, Rotary, Source, Yarn,
+    checkpoint::{Part, Shape, header, needs, pad},
+    config::{Pair, pairs},
+    kernels::Q8Matrix,
 };
+use candle_core::quantized::GgmlDType;
 use half::f16;
 
 /// The type of a fixture's matrices.
@@ -14,7 +18,7 @@ use half::f16;
 pub enum Weights {
     /// Plain f32.
     F32,
-    /// Q8_0; the sizes must be multiples of 32.
+    /// Q8_0, but for matrices whose rows are no multiple of 32.
     Q8,
 }
 
@@ -76,64 +80,199 @@ pub fn model(config: &Config, weights: Weights, seed: u64) -> Model {
     .expect("the fixture writes what the loader reads")
 }
 
+/// One small model of every member of the family, and of every choice that a member leaves open: the least sizes at
+/// which each part still has something to do. Widths are multiples of 32, so that they can be stored as Q8_0.
+pub fn members() -> Vec<Config> {
+    let first = tiny(100);
+    let rotary = Rotary {
+        size: 8,
+        pairs: Pairs::Interleaved,
+        base: 10_000.0,
+        rows: 1,
+        half_frequencies: false,
+        yarn: None,
+    };
+    let grouped = Grouped {
+        heads: 4,
+        kv_heads: 2,
+        head_size: 16,
+        qkv_bias: true,
+        qk_norm: false,
+    };
+    let causal = Config {
+        architecture: Architecture::ChatGlm2,
+        norm: Norm::Rms,
+        attention: Attention::Grouped(grouped),
+        positions: Positions::Rotary(rotary),
+        prefix: false,
+        inner: 96,
+        gated: true,
+        activation: Activation::Silu,
+        linear_bias: false,
+        tied: false,
+        ..first
+    };
+    let deep = Config {
+        architecture: Architecture::Glm130b,
+        block: Block::DeepNorm { alpha: 2.0 },
+        positions: Positions::Rotary(Rotary {
+            size: 16,
+            pairs: Pairs::Half,
+            ..rotary
+        }),
+        gated: true,
+        activation: Activation::Gelu,
+        ..first
+    };
+    let experts = Experts {
+        count: 8,
+        chosen: 3,
+        shared: 1,
+        inner: 32,
+        first_dense: 1,
+        groups: 1,
+        chosen_groups: 1,
+        scale: 2.5,
+        normalize: true,
+    };
+    let latent = Latent {
+        heads: 4,
+        query_rank: Some(32),
+        kv_rank: 32,
+        nope: 12,
+        rope: 8,
+        value: 24,
+        norm_epsilon: 1e-6,
+    };
+    let lite = Config {
+        architecture: Architecture::Glm4MoeLite,
+        attention: Attention::Latent(latent),
+        experts: Some(Experts {
+            groups: 4,
+            chosen_groups: 2,
+            shared: 0,
+            ..experts
+        }),
+        ..causal
+    };
+    vec![
+        first,
+        deep,
+        Config {
+            architecture: Architecture::ChatGlm,
+            positions: Positions::Rotary(Rotary {
+                size: 16,
+                pairs: Pairs::Half,
+                rows: 2,
+                half_frequencies: true,
+                ..rotary
+            }),
+            gated: false,
+            activation: Activation::GeluTanh,
+            tied: false,
+            ..deep
+        },
+        causal,
+        Config {
+            architecture: Architecture::GlmHf,
+            tied: true,
+            ..causal
+        },
+        Config {
+            architecture: Architecture::Glm4,
+            block: Block::Sandwich,
+            ..causal
+        },
+        Config {
+            architecture: Architecture::Glm4Moe,
+            attention: Attention::Grouped(Grouped {
+                qk_norm: true,
+                ..grouped
+            }),
+            experts: Some(experts),
+            ..causal
+        },
+        lite,
+        Config {
+            attention: Attention::Latent(Latent {
+                query_rank: None,
+                ..latent
+            }),
+            positions: Positions::Rotary(Rotary {
+                yarn: Some(Yarn {
+                    factor: 4.0,
+                    original: 32,
+                    beta_fast: 32.0,
+                    beta_slow: 1.0,
+                    attention_factor: 1.125,
+                    score_factor: 1.25,
+                    truncate: true,
+                }),
+                ..rotary
+            }),
+            ..lite
+        },
+        Config {
+            architecture: Architecture::CodeGeex,
+            positions: Positions::Learned { rows: 1 },
+            prefix: false,
+            activation: Activation::QuickGelu,
+            top_query: true,
+            ..first
+        },
+    ]
+}
+
 /// The bytes of a random model, with a tokenizer if one is given.
 pub fn gguf(config: &Config, weights: Weights, seed: u64, tokenizer_json: Option<&str>) -> Vec<u8> {
-    let mut file = Writer::default();
-    file.text("general.architecture", "glm");
-    file.text("general.name", "fixture");
-    file.text(
-        "glm.activation",
-        if config.activation == Activation::Gelu {
-            "gelu"
-        } else {
-            "gelu_tanh"
-        },
-    );
-    file.text("infill.template", "infill_v1");
-    if let Some(json) = tokenizer_json {
-        file.text("tokenizer.huggingface.json", json);
-    }
-    file.count("glm.block_count", config.layers);
-    file.count("glm.embedding_length", config.width);
-    file.count("glm.feed_forward_length", config.inner);
-    file.count("glm.attention.head_count", config.attention.heads());
-    file.count("glm.context_length", config.context);
-    file.float("glm.attention.layer_norm_epsilon", config.epsilon);
-
+    let texts = [
+        ("general.architecture", Some("glm")),
+        ("general.name", Some("fixture")),
+        ("infill.template", Some("infill_v1")),
+        ("tokenizer.huggingface.json", tokenizer_json),
+    ];
+    let texts = texts
+        .into_iter()
+        .filter_map(|(key, text)| Some((key, Pair::Text(text?.to_owned()))));
+    let metadata: Vec<_> = texts
+        .chain(pairs(config))
+        .map(|(key, pair)| (key.to_owned(), pair))
+        .collect();
     let mut random = Random::new(seed);
-    let Config { width, inner, .. } = *config;
-    file.matrix(
-        "token_embd.weight",
-        &mut random,
-        config.vocabulary,
-        width,
-        weights,
-    );
-    file.matrix(
-        "position_embd.weight",
-        &mut random,
-        config.context + 1,
-        width,
-        Weights::F32,
-    );
-    file.matrix(
-        "block_position_embd.weight",
-        &mut random,
-        config.context + 1,
-        width,
-        Weights::F32,
-    );
-    file.norm("output_norm", &mut random, width);
-    for layer in 0..config.layers {
-        let name = |part: &str| format!("blk.{layer}.{part}");
-        file.norm(&name("attn_norm"), &mut random, width);
-        file.linear(&name("attn_qkv"), &mut random, 3 * width, width, weights);
-        file.linear(&name("attn_output"), &mut random, width, width, weights);
-        file.norm(&name("ffn_norm"), &mut random, width);
-        file.linear(&name("ffn_up"), &mut random, inner, width, weights);
-        file.linear(&name("ffn_down"), &mut random, width, inner, weights);
+    let mut parts = Vec::new();
+    let mut data = Vec::new();
+    for need in needs(config) {
+        let numbers = numbers(&need.name, need.shape, &mut random);
+        let (_, columns) = need.shape.matrix();
+        let is_matrix = matches!(need.shape, Shape::Matrix(..) | Shape::Experts(..));
+        let (kind, bytes) = match weights {
+            Weights::Q8 if is_matrix && columns.is_multiple_of(32) => {
+                (GgmlDType::Q8_0, quantize(&numbers))
+            }
+            _ => {
+                let bytes = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
+                (GgmlDType::F32, bytes)
+            }
+        };
+        parts.push(Part::ggml(need.name, need.shape.dimensions(), kind));
+        data.extend(&bytes);
+        pad(&mut data, bytes.len() as u64).expect("a vector takes every byte");
     }
-    file.finish()
+    let mut file = header(&metadata, &parts.iter().collect::<Vec<_>>());
+    file.extend(data);
+    file
+}
+
+/// Numbers of the size that training leaves: norms near 1, biases near 0, a matrix's output as large as its input.
+fn numbers(name: &str, shape: Shape, random: &mut Random) -> Vec<f32> {
+    let (rows, columns) = shape.matrix();
+    let (mean, size) = match shape {
+        Shape::Vector(_) if name.ends_with(".bias") => (0.0, 0.1),
+        Shape::Vector(_) => (1.0, 0.1),
+        _ => (0.0, 1.0 / (columns as f32).sqrt()),
+    };
+    let numbers = random.normal(rows * columns);
+    numbers.into_iter().map(|x| mean + size * x).collect()
 }
 
 /// Numbers that look random and are the same for the same seed.
@@ -181,120 +320,4 @@ pub fn quantize(numbers: &[f32]) -> Vec<u8> {
         );
     }
     blocks
-}
-
-/// Puts a GGUF file together.
-#[derive(Default)]
-struct Writer {
-    pairs: (u64, Vec<u8>),
-    tensors: (u64, Vec<u8>),
-    data: Vec<u8>,
-}
-
-impl Writer {
-    fn pair(&mut self, key: &str, kind: u32, value: &[u8]) {
-        self.pairs.0 += 1;
-        write_text(&mut self.pairs.1, key);
-        self.pairs.1.extend(kind.to_le_bytes());
-        self.pairs.1.extend(value);
-    }
-
-    fn text(&mut self, key: &str, value: &str) {
-        let mut bytes = Vec::new();
-        write_text(&mut bytes, value);
-        self.pair(key, 8, &bytes);
-    }
-
-    fn count(&mut self, key: &str, value: usize) {
-        self.pair(key, 4, &(value as u32).to_le_bytes());
-    }
-
-    fn float(&mut self, key: &str, value: f32) {
-        self.pair(key, 6, &value.to_le_bytes());
-    }
-
-    fn tensor(&mut self, name: &str, shape: &[usize], kind: u32, bytes: &[u8]) {
-        self.tensors.0 += 1;
-        let out = &mut self.tensors.1;
-        write_text(out, name);
-        out.extend((shape.len() as u32).to_le_bytes());
-        for &size in shape.iter().rev() {
-            out.extend((size as u64).to_le_bytes());
-        }
-        out.extend(kind.to_le_bytes());
-        self.data.resize(self.data.len().next_multiple_of(32), 0);
-        out.extend((self.data.len() as u64).to_le_bytes());
-        self.data.extend(bytes);
-    }
-
-    fn vector(&mut self, name: &str, numbers: impl Iterator<Item = f32>) {
-        let bytes: Vec<u8> = numbers.flat_map(f32::to_le_bytes).collect();
-        self.tensor(name, &[bytes.len() / 4], 0, &bytes);
-    }
-
-    fn matrix(
-        &mut self,
-        name: &str,
-        random: &mut Random,
-        rows: usize,
-        columns: usize,
-        weights: Weights,
-    ) {
-        let size = (columns as f32).sqrt();
-        let numbers: Vec<f32> = random
-            .normal(rows * columns)
-            .into_iter()
-            .map(|x| x / size)
-            .collect();
-        match weights {
-            Weights::F32 => {
-                let bytes: Vec<u8> = numbers.into_iter().flat_map(f32::to_le_bytes).collect();
-                self.tensor(name, &[rows, columns], 0, &bytes);
-            }
-            Weights::Q8 => self.tensor(name, &[rows, columns], 8, &quantize(&numbers)),
-        }
-    }
-
-    fn norm(&mut self, name: &str, random: &mut Random, width: usize) {
-        self.vector(
-            &format!("{name}.weight"),
-            random.normal(width).into_iter().map(|x| 1.0 + 0.1 * x),
-        );
-        self.vector(
-            &format!("{name}.bias"),
-            random.normal(width).into_iter().map(|x| 0.1 * x),
-        );
-    }
-
-    fn linear(
-        &mut self,
-        name: &str,
-        random: &mut Random,
-        rows: usize,
-        columns: usize,
-        weights: Weights,
-    ) {
-        self.matrix(&format!("{name}.weight"), random, rows, columns, weights);
-        self.vector(
-            &format!("{name}.bias"),
-            random.normal(rows).into_iter().map(|x| 0.1 * x),
-        );
-    }
-
-    fn finish(self) -> Vec<u8> {
-        let mut out = b"GGUF".to_vec();
-        out.extend(3u32.to_le_bytes());
-        out.extend(self.tensors.0.to_le_bytes());
-        out.extend(self.pairs.0.to_le_bytes());
-        out.extend(self.pairs.1);
-        out.extend(self.tensors.1);
-        out.resize(out.len().next_multiple_of(32), 0);
-        out.extend(self.data);
-        out
-    }
-}
-
-fn write_text(out: &mut Vec<u8>, text: &str) {
-    out.extend((text.len() as u64).to_le_bytes());
-    out.extend(text.as_bytes());
 }

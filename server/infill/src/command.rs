@@ -1,4 +1,6 @@
 //! The commands that run once and print: one file a command.
 
 pub mod complete;
+pub mod generate;
 pub mod model;
+mod places;

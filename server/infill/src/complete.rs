@@ -200,11 +200,7 @@ impl Trip {
         let job = Job {
             ids: prompt.ids,
             positions: prompt.positions,
-            advance: match prompt.advance {
-                prompt::Advance::Place => engine::Advance::Place,
-                prompt::Advance::Span => engine::Advance::Span,
-                prompt::Advance::Still => engine::Advance::Still,
-            },
+            advance: advance(prompt.advance),
             part_a: prompt.part_a,
             class: *class,
             stops: prompt.stops,
@@ -377,6 +373,15 @@ fn question(snapshot: &Snapshot, offset: usize, until: Until) -> finish::Ask {
         Until::Block => finish::Until::Block,
     };
     finish::Ask::at(snapshot, offset, until)
+}
+
+/// How positions go on, in the engine's words.
+pub fn advance(advance: prompt::Advance) -> engine::Advance {
+    match advance {
+        prompt::Advance::Place => engine::Advance::Place,
+        prompt::Advance::Span => engine::Advance::Span,
+        prompt::Advance::Still => engine::Advance::Still,
+    }
 }
 
 fn answer_tokens(until: Until) -> usize {

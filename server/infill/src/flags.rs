@@ -40,9 +40,11 @@ pub enum Command {
     Lsp(LspArgs),
     /// Write training examples from a corpus of source files
     Shards(ShardsArgs),
-    /// Get, look at and remove models
+    /// Get, look at, convert and remove models
     #[command(subcommand)]
     Model(ModelCommand),
+    /// Let a model write on, greedily
+    Generate(GenerateArgs),
     /// Measure this build on this machine
     #[command(subcommand)]
     Bench(Bench),
@@ -77,8 +79,12 @@ pub enum ModelCommand {
     Pull(PullArgs),
     /// List the models in the store
     List(ListArgs),
-    /// Check a model's files against the checksums that were recorded when it was pulled
-    Verify(NamedArgs),
+    /// Say what a model is and how much memory it needs
+    Info(InfoArgs),
+    /// Check that all of a model is there: checksums, shapes, finite numbers
+    Verify(VerifyArgs),
+    /// Write a model as one GGUF file with quantized matrices
+    Quantize(QuantizeArgs),
     /// Remove a model from the store
     Remove(RemoveArgs),
     /// Print the logits of a sequence of tokens
@@ -112,14 +118,36 @@ pub struct ListArgs {
     pub store: Option<PathBuf>,
 }
 
+/// Arguments of `infill model info`.
+#[derive(Debug, Args)]
+pub struct InfoArgs {
+    /// A model of the store by its name, or a file or folder; the one that is built in if none is named
+    #[arg(value_name = "NAME|PATH")]
+    pub model: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Arguments of `infill model verify`.
 #[derive(Debug, Args)]
-pub struct NamedArgs {
-    /// The model's name in the store
-    pub name: String,
-    /// The folder that models lie in
-    #[arg(long, value_name = "FOLDER")]
-    pub store: Option<PathBuf>,
+pub struct VerifyArgs {
+    /// A model of the store by its name, or a file or folder
+    #[arg(value_name = "NAME|PATH")]
+    pub model: String,
+}
+
+/// Arguments of `infill model quantize`.
+#[derive(Debug, Args)]
+pub struct QuantizeArgs {
+    /// The model to read: a name in the store, or a file or folder
+    #[arg(value_name = "IN")]
+    pub model: String,
+    /// The GGUF file to write
+    pub out: PathBuf,
+    /// The type of its matrices: q8_0, q6_k, q5_k, q4_k, q4_0, int8 or int4
+    #[arg(long)]
+    pub quant: Quant,
 }
 
 /// Arguments of `infill model remove`.
@@ -147,17 +175,65 @@ pub struct LogitsArgs {
     /// A text, encoded by the model's tokenizer
     #[arg(long, conflicts_with = "tokens")]
     pub text: Option<String>,
+    /// Where the tokens stand
+    #[command(flatten)]
+    pub places: PlacesArgs,
+    /// The logits of every position instead of the last one's
+    #[arg(long)]
+    pub all: bool,
+    /// The type that matrices are brought to
+    #[arg(long, conflicts_with = "quant")]
+    pub dtype: Option<Dtype>,
+    /// Print JSON (the default and only form; accepted for scripts)
+    #[arg(long, hide = true)]
+    pub json: bool,
+}
+
+/// Where tokens stand, for models that are more than plain text from left to right.
+#[derive(Clone, Debug, Default, Args)]
+pub struct PlacesArgs {
     /// Two rows of positions instead of 0, 1, 2, … and zeros, such as "0,1,2;0,0,1"
     #[arg(long, value_name = "ROW;ROW")]
     pub positions: Option<String>,
     /// How many tokens at the start see one another, for models with a prefix
     #[arg(long, default_value_t = 0)]
     pub sep: usize,
-    /// The logits of every position instead of the last one's
+}
+
+/// Types of plain numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Dtype {
+    /// 32 bits
+    F32,
+    /// 16 bits, IEEE half precision
+    F16,
+    /// 16 bits, the upper half of an f32
+    Bf16,
+}
+
+/// Arguments of `infill generate`.
+#[derive(Debug, Args)]
+pub struct GenerateArgs {
+    /// Which model to use
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// What to say to the model: a message if it chats, else text to go on with
+    #[arg(long, required_unless_present = "tokens")]
+    pub prompt: Option<String>,
+    /// Give it the prompt as it is, without the frame of its family
+    #[arg(long, requires = "prompt")]
+    pub raw: bool,
+    /// Token ids instead of a prompt; no tokenizer is needed then
+    #[arg(long, value_delimiter = ',', conflicts_with = "prompt")]
+    pub tokens: Vec<u32>,
+    /// Where the tokens stand; those that are written go on as the last one does
+    #[command(flatten)]
+    pub places: PlacesArgs,
+    /// Most tokens to write
+    #[arg(long, default_value_t = 128)]
+    pub max_tokens: usize,
+    /// Print JSON: `text`, `tokens` and why there are no more (`ended`)
     #[arg(long)]
-    pub all: bool,
-    /// Print JSON (the default and only form; accepted for scripts)
-    #[arg(long, hide = true)]
     pub json: bool,
 }
 

@@ -32,6 +32,7 @@ pub fn run(flags: Flags) -> anyhow::Result<ExitCode> {
         Command::Lsp(arguments) => return lsp::run(&arguments),
         Command::Shards(arguments) => shards::run(&arguments)?,
         Command::Model(command) => return command::model::run(&command),
+        Command::Generate(arguments) => command::generate::run(&arguments)?,
         Command::Bench(Bench::Latency(arguments)) => bench::latency::run(&arguments)?,
     }
     Ok(ExitCode::SUCCESS)

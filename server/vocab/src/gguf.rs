@@ -1,6 +1,7 @@
 //! The tokenizer inside a GGUF file: lists of tokens, their types, and merges.
 //!
-//! `gpt2` is byte-level BPE; how it cuts text is named by `pre`.
+//! `gpt2` is byte-level BPE; how it cuts text is named by `pre`. `llama` is a sentencepiece BPE
+//! with its scores; no rules for characters are left in it.
 
 use tokenizers::pre_tokenizers::byte_level::ByteLevel as Words;
 use tokenizers::pre_tokenizers::sequence::Sequence;
@@ -9,8 +10,10 @@ use tokenizers::{PreTokenizerWrapper, SplitDelimiterBehavior};
 
 use crate::byte_level::{self, ByteLevel};
 use crate::error::quote;
+use crate::sentencepiece::file::{Algorithm, Kind, Model, Normal, Piece};
+use crate::sentencepiece::{Apart, SentencePiece, is_marker};
 use crate::tokenizer::Parts;
-use crate::tokens::MAX_IDS;
+use crate::tokens::{MAX_IDS, Tokens};
 use crate::{Error, GgufTokenizer, tiktoken};
 
 const FILE: &str = "GGUF";
@@ -32,11 +35,59 @@ pub(crate) fn open(file: GgufTokenizer) -> Result<Parts, Error> {
     }
     match file.model {
         "gpt2" => pairs(file),
+        "llama" => scores(file),
         other => Err(Error::Unsupported(format!(
-            "tokenizer.ggml.model is {}, not gpt2",
+            "tokenizer.ggml.model is {}, neither gpt2 nor llama",
             quote(other)
         ))),
     }
+}
+
+fn scores(file: GgufTokenizer) -> Result<Parts, Error> {
+    let count = file.tokens.len();
+    if file.scores.len() != count {
+        let problem = format!("there are {} for {count} tokens", file.scores.len());
+        return Err(Error::broken(FILE, "tokenizer.ggml.scores", problem));
+    }
+    if file.types.is_empty() {
+        let problem = "a tokenizer of the model llama needs them";
+        return Err(Error::broken(FILE, "tokenizer.ggml.token_type", problem));
+    }
+    let entries = file.tokens.iter().zip(file.scores).zip(file.types);
+    let piece = |(index, ((text, score), number)): (usize, ((&String, &f32), &i32))| {
+        let wrong =
+            |problem: &str| Error::broken(FILE, format!("token {index}, {}", quote(text)), problem);
+        let kind = u64::try_from(*number).ok().and_then(Kind::from_number);
+        let piece = Piece {
+            text: text.clone(),
+            score: *score,
+            kind: kind.ok_or_else(|| wrong(&format!("it has the unknown type {number}")))?,
+        };
+        piece.check().map_err(|problem| wrong(&problem))?;
+        Ok(piece)
+    };
+    let pieces = entries
+        .enumerate()
+        .map(piece)
+        .collect::<Result<Vec<_>, Error>>()?;
+    let model = Model {
+        byte_fallback: pieces.iter().any(|piece| piece.kind == Kind::Byte),
+        pieces,
+        algorithm: Algorithm::Bpe,
+        normal: Normal {
+            dummy_prefix: file.space_prefix.unwrap_or(true),
+            squeeze: false,
+            ..Normal::default()
+        },
+    };
+    let mut tokens = Tokens::new(FILE);
+    let encoder = SentencePiece::new(FILE, model, 0, &mut tokens, |piece| {
+        is_marker(piece).then_some(Apart::Special)
+    })?;
+    Ok(Parts {
+        encoder: Box::new(encoder),
+        tokens,
+    })
 }
 
 fn pairs(file: GgufTokenizer) -> Result<Parts, Error> {

@@ -6,7 +6,9 @@
 use std::collections::HashMap;
 
 use crate::tokens::Tokens;
-use crate::{Error, Source, Special, gguf, gpt2, json, lines, tiktoken, wordpiece};
+use crate::{
+    Error, Source, Special, gguf, gpt2, ice, json, lines, sentencepiece, tiktoken, wordpiece,
+};
 
 /// Plain text to ids, by the rules of one kind of tokenizer.
 pub(crate) trait Encode: Send + Sync {
@@ -40,9 +42,12 @@ impl Vocab {
         let parts = match source {
             Source::Json(file) => json::open(file),
             Source::Tiktoken { ranks, config } => tiktoken::open(ranks, config),
-            Source::SentencePiece { .. } | Source::Ice { .. } => {
-                Err(Error::Unsupported("a sentencepiece model".into()))
-            }
+            Source::SentencePiece {
+                model,
+                config,
+                special,
+            } => sentencepiece::open(model, config, special),
+            Source::Ice { model, images } => ice::open(model, images),
             Source::Gpt2 {
                 vocab,
                 merges,

@@ -3,7 +3,7 @@
 //! Takes a [`Source`], gives sizes, types and the memory that a model of it needs; or the list of what is wrong.
 
 use super::{
-    Checkpoint, Source,
+    Checkpoint, GgufTokenizer, Source,
     load::Form,
     needs::{Need, Shape, needs},
     view::View,
@@ -25,6 +25,10 @@ pub struct Info {
     pub format: &'static str,
     /// The prompt template, if the checkpoint names one.
     pub template: Option<String>,
+    /// The `tokenizer.json` that the checkpoint carries.
+    pub tokenizer_json: Option<String>,
+    /// The tokenizer in the metadata of a GGUF file.
+    pub gguf_tokenizer: Option<GgufTokenizer>,
     /// The model's tensors by our names.
     pub tensors: Vec<TensorInfo>,
     /// Bytes that they take in the files.
@@ -42,6 +46,8 @@ pub struct TensorInfo {
     pub kind: String,
     /// Bytes in the files.
     pub bytes: u64,
+    /// Bytes in memory, once it is loaded in these types.
+    pub held: u64,
 }
 
 /// Bytes that a model needs.
@@ -58,7 +64,7 @@ impl Info {
     pub fn memory(&self, weights: Weights, context: usize) -> Memory {
         let stored = |name: &str| {
             let found = self.tensors.iter().find(|tensor| tensor.name == name);
-            found.map_or(0, |tensor| tensor.bytes)
+            found.map_or(0, |tensor| tensor.held)
         };
         let sizes = needs(&self.config).into_iter().map(|need| {
             let form = |columns| Form::of(weights, &need.name, columns);
@@ -94,6 +100,7 @@ pub fn inspect(source: &Source) -> Result<Info, Error> {
             tensors.push(TensorInfo {
                 kind: kind(&view),
                 bytes: view.bytes(),
+                held: view.held(),
                 shape: view.shape,
                 name: need.name,
             });
@@ -104,6 +111,10 @@ pub fn inspect(source: &Source) -> Result<Info, Error> {
             template: checkpoint
                 .optional_text("infill.template")?
                 .map(str::to_owned),
+            tokenizer_json: checkpoint
+                .optional_text("tokenizer.huggingface.json")?
+                .map(str::to_owned),
+            gguf_tokenizer: checkpoint.tokenizer(),
             bytes: tensors.iter().map(|tensor| tensor.bytes).sum(),
             tensors,
             config,
@@ -126,11 +137,10 @@ pub fn verify(source: &Source) -> Result<Vec<String>, Error> {
 }
 
 fn fault(checkpoint: &Checkpoint, need: &Need) -> Option<String> {
-    let (rows, columns) = match need.shape {
-        Shape::Vector(length) => (length, 1),
-        Shape::Table(rows, columns) | Shape::Matrix(rows, columns) => (rows, columns),
-        Shape::Experts(count, rows, columns) => (count.checked_mul(rows)?, columns),
-    };
+    if need.optional && !checkpoint.has(&need.name) {
+        return None;
+    }
+    let (rows, columns) = need.shape.matrix();
     let view = match checkpoint.checked(&need.name, rows, columns) {
         Ok(view) => view,
         Err(error) => return Some(error.to_string()),
@@ -158,7 +168,7 @@ fn fault(checkpoint: &Checkpoint, need: &Need) -> Option<String> {
 /// The types of the view's parts.
 fn kind(view: &View) -> String {
     let mut kinds: Vec<String> = Vec::new();
-    for sheet in view.strips.iter().flat_map(|strip| &strip.sheets) {
+    for sheet in view.sheets() {
         let name = sheet.kind.name();
         if !kinds.contains(&name) {
             kinds.push(name);
@@ -180,7 +190,7 @@ mod tests {
         assert_eq!(verify(&source).unwrap(), Vec::<String>::new());
 
         let info = inspect(&source).unwrap();
-        assert_eq!((info.config.clone(), info.format), (config.clone(), "GGUF"));
+        assert_eq!((info.config, info.format), (config, "GGUF"));
         // Every number is an f32, stored and loaded.
         let memory = info.memory(Weights::AsStored, 10);
         assert_eq!(memory.weights, info.bytes);
@@ -192,7 +202,7 @@ mod tests {
         let faults = verify(&Source::Static(bytes.leak())).unwrap();
         assert_eq!(faults.len(), 1, "{faults:?}");
         assert!(
-            faults[0].contains("`blk.1.ffn_down.bias` has NaN in row 63"),
+            faults[0].contains("`output_norm.bias` has NaN in row 63"),
             "{faults:?}"
         );
     }

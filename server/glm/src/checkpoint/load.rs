@@ -329,6 +329,6 @@ fn for_each_run(run: &[Strip], mut take: impl FnMut(&[u8])) {
 
 /// Whether every number of the view is of the kind.
 pub(super) fn is_all(view: &View, kind: Kind) -> bool {
-    let mut sheets = view.strips.iter().flat_map(|strip| &strip.sheets);
+    let mut sheets = view.sheets();
     sheets.all(|sheet| sheet.kind == kind)
 }

@@ -6,14 +6,16 @@ use crate::{Attention, Config, Norm, Positions};
 
 /// A tensor that the model has.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Need {
-    pub(super) name: String,
-    pub(super) shape: Shape,
+pub(crate) struct Need {
+    pub(crate) name: String,
+    pub(crate) shape: Shape,
+    /// Whether a checkpoint may lack it.
+    pub(crate) optional: bool,
 }
 
 /// How the tensor is loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shape {
+pub(crate) enum Shape {
     /// Numbers.
     Vector(usize),
     /// Rows and columns, kept as f32.
@@ -24,8 +26,28 @@ pub(super) enum Shape {
     Experts(usize, usize, usize),
 }
 
+impl Shape {
+    /// Rows and columns of the tensor as one matrix.
+    pub(crate) fn matrix(self) -> (usize, usize) {
+        match self {
+            Shape::Vector(length) => (length, 1),
+            Shape::Table(rows, columns) | Shape::Matrix(rows, columns) => (rows, columns),
+            Shape::Experts(count, rows, columns) => (count.saturating_mul(rows), columns),
+        }
+    }
+
+    /// The tensor's dimensions, the outermost first.
+    pub(crate) fn dimensions(self) -> Vec<usize> {
+        match self {
+            Shape::Vector(length) => vec![length],
+            Shape::Table(rows, columns) | Shape::Matrix(rows, columns) => vec![rows, columns],
+            Shape::Experts(count, rows, columns) => vec![count, rows, columns],
+        }
+    }
+}
+
 /// All tensors of the model, in the order of the layers.
-pub(super) fn needs(config: &Config) -> Vec<Need> {
+pub(crate) fn needs(config: &Config) -> Vec<Need> {
     let mut list = List {
         needs: Vec::new(),
         config,
@@ -69,6 +91,7 @@ impl List<'_> {
         self.needs.push(Need {
             name: name.to_owned(),
             shape,
+            optional: false,
         });
     }
 
@@ -141,6 +164,11 @@ impl List<'_> {
                     &name("ffn_gate_inp.weight"),
                     Shape::Table(sizes.count, width),
                 );
+                self.needs.push(Need {
+                    name: name("exp_probs_b.bias"),
+                    shape: Shape::Vector(sizes.count),
+                    optional: true,
+                });
                 let up = Shape::Experts(sizes.count, 2 * inner, width);
                 self.add(&name("ffn_gate_up_exps.weight"), up);
                 let down = Shape::Experts(sizes.count, width, inner);

@@ -8,6 +8,7 @@ use super::{
     load::{self, Form},
     needs::{Need, Shape, needs},
     view::{Kind, View},
+    write::{self, Part},
 };
 use crate::{
     Config, Error, Quant, Weights,
@@ -23,8 +24,6 @@ use std::{
     path::Path,
 };
 
-/// How the data of tensors is spaced.
-const ALIGNMENT: u64 = 32;
 /// Numbers that are in memory at a time.
 const PANEL: usize = 1 << 22;
 
@@ -40,8 +39,8 @@ struct Plan<'a> {
     view: View<'a>,
     written: Written,
     columns: usize,
-    /// Name, shape, number of the type and bytes: of the tensor, and of its scales if it has any.
-    parts: Vec<(String, Vec<usize>, u32, u64)>,
+    /// The tensor, and its scales if it has any.
+    parts: Vec<Part>,
 }
 
 /// Writes the model as a GGUF file of ours with its matrices in the type `quant`; [`Form::of`] has the exceptions.
@@ -61,18 +60,11 @@ pub fn quantize(
         let config = Config::read(&checkpoint)?;
         checkpoint.arrange(&config);
         let mut plans = Vec::new();
-        let corrections = (0..config.layers).filter_map(|layer| {
-            // The router's correction is the one tensor that a model may lack.
-            let name = format!("blk.{layer}.exp_probs_b.bias");
-            let shape = Shape::Vector(config.experts?.count);
-            checkpoint.has(&name).then_some(Need { name, shape })
-        });
-        for need in needs(&config).into_iter().chain(corrections) {
-            let (rows, columns) = match need.shape {
-                Shape::Vector(length) => (length, 1),
-                Shape::Table(rows, columns) | Shape::Matrix(rows, columns) => (rows, columns),
-                Shape::Experts(count, rows, columns) => (count.saturating_mul(rows), columns),
-            };
+        for need in needs(&config) {
+            if need.optional && !checkpoint.has(&need.name) {
+                continue;
+            }
+            let (rows, columns) = need.shape.matrix();
             let view = checkpoint.checked(&need.name, rows, columns)?;
             plans.push(plan(&need, view, columns, quant));
         }
@@ -105,17 +97,15 @@ pub fn quantize(
         let beside = Path::new(&beside);
         let mut write = || {
             let mut file = BufWriter::new(File::create(beside).map_err(failed)?);
-            file.write_all(&header(&metadata, &plans)).map_err(failed)?;
-            let total = plans
-                .iter()
-                .flat_map(|plan| &plan.parts)
-                .map(|part| part.3)
-                .sum();
+            let parts: Vec<&Part> = plans.iter().flat_map(|plan| &plan.parts).collect();
+            file.write_all(&write::header(&metadata, &parts))
+                .map_err(failed)?;
+            let total = parts.iter().map(|part| part.bytes).sum();
             let mut done = 0;
             for plan in &plans {
                 tensor(plan, &mut file, failed)?;
                 checkpoint.release(&plan.view);
-                done += plan.parts.iter().map(|part| part.3).sum::<u64>();
+                done += plan.parts.iter().map(|part| part.bytes).sum::<u64>();
                 progress(done, total);
             }
             let file = file
@@ -150,15 +140,10 @@ fn plan<'a>(need: &Need, view: View<'a>, columns: usize, quant: Quant) -> Plan<'
         }),
     };
     let rows = view.rows();
-    let shape = match need.shape {
-        Shape::Vector(length) => vec![length],
-        Shape::Experts(count, rows, columns) => vec![count, rows, columns],
-        _ => vec![rows, columns],
-    };
+    let shape = need.shape.dimensions();
     let parts = match written {
         Written::Ggml(kind) => {
-            let bytes = rows * columns / kind.block_size() * kind.type_size();
-            vec![(need.name.clone(), shape, number(kind), bytes as u64)]
+            vec![Part::ggml(need.name.clone(), shape, kind)]
         }
         Written::Scaled(kind) => {
             let bytes = match kind {
@@ -166,18 +151,8 @@ fn plan<'a>(need: &Need, view: View<'a>, columns: usize, quant: Quant) -> Plan<'
                 ScaledKind::Int4 => columns / 2,
             };
             vec![
-                (
-                    need.name.clone(),
-                    vec![rows, bytes],
-                    24,
-                    (rows * bytes) as u64,
-                ),
-                (
-                    format!("{}_scale", need.name),
-                    vec![rows],
-                    1,
-                    2 * rows as u64,
-                ),
+                Part::codes(need.name.clone(), vec![rows, bytes]),
+                Part::ggml(format!("{}_scale", need.name), vec![rows], GgmlDType::F16),
             ]
         }
     };
@@ -187,48 +162,6 @@ fn plan<'a>(need: &Need, view: View<'a>, columns: usize, quant: Quant) -> Plan<'
         columns,
         parts,
     }
-}
-
-fn header(metadata: &[(String, Pair)], plans: &[Plan]) -> Vec<u8> {
-    let parts: Vec<_> = plans.iter().flat_map(|plan| &plan.parts).collect();
-    let mut out = b"GGUF".to_vec();
-    out.extend(3u32.to_le_bytes());
-    out.extend((parts.len() as u64).to_le_bytes());
-    out.extend((metadata.len() as u64).to_le_bytes());
-    for (key, pair) in metadata {
-        text(&mut out, key);
-        match pair {
-            Pair::Text(value) => {
-                out.extend(8u32.to_le_bytes());
-                text(&mut out, value);
-            }
-            Pair::Count(value) => {
-                out.extend(10u32.to_le_bytes());
-                out.extend(value.to_le_bytes());
-            }
-            Pair::Float(value) => {
-                out.extend(6u32.to_le_bytes());
-                out.extend((*value as f32).to_le_bytes());
-            }
-            Pair::Flag(value) => {
-                out.extend(7u32.to_le_bytes());
-                out.push((*value).into());
-            }
-        }
-    }
-    let mut offset = 0u64;
-    for (name, shape, kind, bytes) in parts {
-        text(&mut out, name);
-        out.extend((shape.len() as u32).to_le_bytes());
-        for &size in shape.iter().rev() {
-            out.extend((size as u64).to_le_bytes());
-        }
-        out.extend(kind.to_le_bytes());
-        out.extend(offset.to_le_bytes());
-        offset += bytes.next_multiple_of(ALIGNMENT);
-    }
-    out.resize(out.len().next_multiple_of(ALIGNMENT as usize), 0);
-    out
 }
 
 fn tensor(
@@ -258,48 +191,16 @@ fn tensor(
         file.write_all(&bytes).map_err(&failed)?;
         written += bytes.len() as u64;
     }
-    pad(file, written).map_err(&failed)?;
+    write::pad(file, written).map_err(&failed)?;
     if let Written::Scaled(_) = plan.written {
         let bytes: Vec<u8> = all_scales
             .iter()
             .flat_map(|scale| scale.to_le_bytes())
             .collect();
         file.write_all(&bytes).map_err(&failed)?;
-        pad(file, bytes.len() as u64).map_err(&failed)?;
+        write::pad(file, bytes.len() as u64).map_err(&failed)?;
     }
     Ok(())
-}
-
-fn pad(file: &mut impl Write, written: u64) -> std::io::Result<()> {
-    let missing = written.next_multiple_of(ALIGNMENT) - written;
-    file.write_all(&[0; ALIGNMENT as usize][..missing as usize])
-}
-
-fn text(out: &mut Vec<u8>, text: &str) {
-    out.extend((text.len() as u64).to_le_bytes());
-    out.extend(text.as_bytes());
-}
-
-/// The number of a type in the file.
-fn number(kind: GgmlDType) -> u32 {
-    use GgmlDType::*;
-    match kind {
-        F32 => 0,
-        F16 => 1,
-        Q4_0 => 2,
-        Q4_1 => 3,
-        Q5_0 => 6,
-        Q5_1 => 7,
-        Q8_0 => 8,
-        Q8_1 => 9,
-        Q2K => 10,
-        Q3K => 11,
-        Q4K => 12,
-        Q5K => 13,
-        Q6K => 14,
-        Q8K => 15,
-        BF16 => 30,
-    }
 }
 
 #[cfg(test)]

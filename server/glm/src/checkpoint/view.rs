@@ -299,12 +299,19 @@ impl<'a> View<'a> {
 
     /// Bytes that the tensor takes in its files.
     pub(crate) fn bytes(&self) -> u64 {
-        let sheets = self.strips.iter().flat_map(|strip| &strip.sheets);
-        sheets
-            .map(|sheet| {
-                (sheet.bytes.len() + sheet.scales.map_or(0, |scales| scales.1.len())) as u64
-            })
-            .sum()
+        let bytes = |sheet: &Sheet| sheet.bytes.len() + sheet.scales.map_or(0, |it| it.1.len());
+        self.sheets().map(|sheet| bytes(sheet) as u64).sum()
+    }
+
+    /// Bytes that it takes in memory in the same types; scales are f32 there.
+    pub(crate) fn held(&self) -> u64 {
+        let bytes = |sheet: &Sheet| sheet.bytes.len() + sheet.scales.map_or(0, |_| 4 * sheet.rows);
+        self.sheets().map(|sheet| bytes(sheet) as u64).sum()
+    }
+
+    /// The stored tensors' parts that the view is made of.
+    pub(crate) fn sheets(&self) -> impl Iterator<Item = &Sheet<'a>> {
+        self.strips.iter().flat_map(|strip| &strip.sheets)
     }
 
     /// Some of the rows; `None` if there are not so many.

@@ -1,13 +1,15 @@
-//! `infill model …`: get, look at, check and remove models, and ask one for its logits.
+//! `infill model …`: get, list, check and remove models here; what looks into one has a file of its own.
+
+mod info;
+mod logits;
+mod quantize;
 
 use std::io::{IsTerminal, Write, stdin, stdout};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow, bail};
-use glm::{Chunk, Want};
-use serde_json::json;
 
-use crate::flags::{ListArgs, LogitsArgs, ModelCommand, NamedArgs, PullArgs, RemoveArgs};
+use crate::flags::{ListArgs, ModelCommand, PullArgs, RemoveArgs, VerifyArgs};
 use crate::models::open;
 use crate::models::pull::{self, Wanted};
 use crate::models::store::Store;
@@ -20,9 +22,11 @@ pub fn run(command: &ModelCommand) -> anyhow::Result<ExitCode> {
     match command {
         ModelCommand::Pull(arguments) => get(arguments)?,
         ModelCommand::List(arguments) => list(arguments)?,
+        ModelCommand::Info(arguments) => info::run(arguments)?,
         ModelCommand::Verify(arguments) => return verify(arguments),
+        ModelCommand::Quantize(arguments) => quantize::run(arguments)?,
         ModelCommand::Remove(arguments) => remove(arguments)?,
-        ModelCommand::Logits(arguments) => logits(arguments)?,
+        ModelCommand::Logits(arguments) => logits::run(arguments)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -62,25 +66,31 @@ fn list(arguments: &ListArgs) -> anyhow::Result<()> {
     say(&lines.concat())
 }
 
-fn verify(arguments: &NamedArgs) -> anyhow::Result<ExitCode> {
-    let store = Store::at(arguments.store.as_deref())?;
-    let name = &arguments.name;
-    let record = store
-        .record(name)?
-        .with_context(|| format!("there is no model `{name}` in the store"))?;
-    let faults = store.faults(&record)?;
+/// Checks the files against what was recorded when they were pulled, then the model in them.
+fn verify(arguments: &VerifyArgs) -> anyhow::Result<ExitCode> {
+    let store = Store::at(None)?;
+    let name = &arguments.model;
+    let mut faults = match store.record(name) {
+        Ok(Some(record)) => store.faults(&record)?,
+        // A path is no name of the store.
+        Ok(None) | Err(_) => Vec::new(),
+    };
+    if faults.is_empty() {
+        let (source, _) = open::source(Some(name))?;
+        faults = glm::verify(&source).map_err(|error| anyhow!("{error}"))?;
+    }
     for fault in &faults {
         eprintln!("infill: {fault}");
     }
-    if !faults.is_empty() {
-        eprintln!("infill: `infill model remove {name}` and pull it again");
-        return Ok(ExitCode::FAILURE);
+    if faults.is_empty() {
+        say(&format!(
+            "{name}: every tensor is there, has its shape and holds finite numbers\n"
+        ))?;
+        Ok(ExitCode::SUCCESS)
+    } else {
+        eprintln!("infill: {name} is damaged; get or export it again");
+        Ok(ExitCode::FAILURE)
     }
-    say(&format!(
-        "{name}: {} files, all as they were pulled\n",
-        record.files.len()
-    ))?;
-    Ok(ExitCode::SUCCESS)
 }
 
 fn remove(arguments: &RemoveArgs) -> anyhow::Result<()> {
@@ -99,54 +109,6 @@ fn remove(arguments: &RemoveArgs) -> anyhow::Result<()> {
         }
     }
     store.remove(&arguments.name)
-}
-
-fn logits(arguments: &LogitsArgs) -> anyhow::Result<()> {
-    let choice = arguments.model.choice();
-    let (model, tokens) = match &arguments.text {
-        None => (open::weights(&choice)?.0, arguments.tokens.clone()),
-        Some(text) => {
-            let opened = open::open(&choice)?;
-            let tokens = opened.vocab.encode(text);
-            (opened.model, tokens)
-        }
-    };
-    let count = u32::try_from(tokens.len()).context("there are too many tokens")?;
-    let rows = match &arguments.positions {
-        Some(text) => rows(text)?,
-        None => [(0..count).collect(), vec![0; tokens.len()]],
-    };
-    let chunk = Chunk {
-        ids: &tokens,
-        positions: [&rows[0], &rows[1]],
-        prefix: arguments.sep,
-    };
-    let want = if arguments.all { Want::All } else { Want::Last };
-    let logits = model
-        .forward(&chunk, &mut model.kv(), want, &|| false)
-        .map_err(|error| anyhow!("{error}"))?;
-    let logits: Vec<&[f32]> = (0..logits.rows).map(|row| logits.row(row)).collect();
-    say(&format!(
-        "{}\n",
-        json!({ "tokens": tokens, "logits": logits })
-    ))
-}
-
-fn rows(text: &str) -> anyhow::Result<[Vec<u32>; 2]> {
-    let row = |text: &str| -> anyhow::Result<Vec<u32>> {
-        text.split(',')
-            .map(|number| {
-                number
-                    .trim()
-                    .parse()
-                    .with_context(|| format!("`{number}` is no position"))
-            })
-            .collect()
-    };
-    let (first, second) = text
-        .split_once(';')
-        .context("--positions takes two rows, such as \"0,1,2;0,0,1\"")?;
-    Ok([row(first)?, row(second)?])
 }
 
 fn say(text: &str) -> anyhow::Result<()> {

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
-use glm::{Architecture, Device, Model, Source};
+use glm::{Architecture, Config, Device, GgufTokenizer, Info, Model, Source};
 use prompt::{Facts, Template};
 use vocab::{Pairs, Pieces, Vocab};
 
@@ -45,16 +45,25 @@ pub fn locate(model: Option<&str>) -> anyhow::Result<Option<PathBuf>> {
     )
 }
 
+/// Where the weights of the model of this name or path are.
+///
+/// # Errors
+/// As [`locate`].
+pub fn source(model: Option<&str>) -> anyhow::Result<(Source, Option<PathBuf>)> {
+    let path = locate(model)?;
+    let source = match &path {
+        Some(path) => Source::Path(path.clone()),
+        None => Source::Static(embedded::MODEL),
+    };
+    Ok((source, path))
+}
+
 /// Opens the weights alone.
 ///
 /// # Errors
 /// If there is no such model, or its files cannot be used.
 pub fn weights(choice: &Choice) -> anyhow::Result<(Model, Option<PathBuf>)> {
-    let path = locate(choice.model.as_deref())?;
-    let source = match &path {
-        Some(path) => Source::Path(path.clone()),
-        None => Source::Static(embedded::MODEL),
-    };
+    let (source, path) = source(choice.model.as_deref())?;
     // The message says the cause already, so the chain of causes would only repeat it.
     let model =
         Model::open(&source, choice.weights(), &Device::Cpu).map_err(|error| anyhow!("{error}"))?;
@@ -71,14 +80,17 @@ pub fn open(choice: &Choice) -> anyhow::Result<Opened> {
         || "that is built in".to_owned(),
         |path| path.display().to_string(),
     );
-    let vocab = match (model.tokenizer_json(), &path) {
-        (Some(json), _) => Vocab::from_json(json).map_err(|error| anyhow!("{error}")),
-        (None, Some(path)) => vocabulary(path, &model),
-        (None, None) => Err(anyhow!("it has no tokenizer")),
-    }
-    .with_context(|| format!("cannot use the tokenizer of the model {shown}"))?;
-    let template = template(choice, &model, &vocab)
-        .with_context(|| format!("cannot ask the model {shown}"))?;
+    let facts = ModelFacts {
+        config: model.config(),
+        name: model.name(),
+        template: choice.template.as_deref().or(model.template()),
+        json: model.tokenizer_json(),
+        gguf: model.gguf_tokenizer(),
+    };
+    let Tokenizer { vocab, .. } = tokenizer(&facts, path.as_deref())
+        .with_context(|| format!("cannot use the tokenizer of the model {shown}"))?;
+    let template =
+        template(&facts, &vocab).with_context(|| format!("cannot ask the model {shown}"))?;
     Ok(Opened {
         model,
         vocab,
@@ -86,9 +98,90 @@ pub fn open(choice: &Choice) -> anyhow::Result<Opened> {
     })
 }
 
-fn template(choice: &Choice, model: &Model, vocab: &Vocab) -> anyhow::Result<Template> {
-    let config = model.config();
-    match choice.template.as_deref().or(model.template()) {
+/// What a model's own file says that decides how it is asked.
+pub struct ModelFacts<'a> {
+    /// Its sizes and choices.
+    pub config: &'a Config,
+    /// Its name, for people.
+    pub name: &'a str,
+    /// The template that was chosen, or that the file names.
+    pub template: Option<&'a str>,
+    /// The `tokenizer.json` in the file.
+    pub json: Option<&'a [u8]>,
+    /// The tokenizer in the metadata of a GGUF file.
+    pub gguf: Option<&'a GgufTokenizer>,
+}
+
+impl<'a> From<&'a Info> for ModelFacts<'a> {
+    fn from(info: &'a Info) -> ModelFacts<'a> {
+        ModelFacts {
+            config: &info.config,
+            name: &info.name,
+            template: info.template.as_deref(),
+            json: info.tokenizer_json.as_deref().map(str::as_bytes),
+            gguf: info.gguf_tokenizer.as_ref(),
+        }
+    }
+}
+
+/// A model's tokenizer.
+pub struct Tokenizer {
+    /// Text to ids and back.
+    pub vocab: Vocab,
+    /// What kind of files it was read from, for people.
+    pub kind: &'static str,
+    /// It as a `tokenizer.json`, if it was one.
+    pub json: Option<Vec<u8>>,
+    /// The files it was read from; none if the model's own file carries it.
+    pub files: Vec<PathBuf>,
+}
+
+/// The tokenizer that a model's file carries, else the one that lies beside it.
+///
+/// # Errors
+/// If there is none, or it cannot be used.
+pub fn tokenizer(facts: &ModelFacts, path: Option<&Path>) -> anyhow::Result<Tokenizer> {
+    let carried = |source, kind, json| {
+        let vocab = Vocab::open(source).map_err(|error| anyhow!("{error}"))?;
+        Ok(Tokenizer {
+            vocab,
+            kind,
+            json,
+            files: Vec::new(),
+        })
+    };
+    if let Some(json) = facts.json {
+        return carried(
+            vocab::Source::Json(json),
+            "tokenizer.json in the model's file",
+            Some(json.to_owned()),
+        );
+    }
+    if let Some(gguf) = facts.gguf {
+        let source = vocab::Source::Gguf(vocab::GgufTokenizer {
+            model: &gguf.model,
+            pre: gguf.pre.as_deref(),
+            tokens: &gguf.tokens,
+            scores: &gguf.scores,
+            types: &gguf.types,
+            merges: &gguf.merges,
+            space_prefix: gguf.space_prefix,
+        });
+        return carried(source, "GGUF metadata", None);
+    }
+    match path {
+        Some(path) => Folder::of(path).tokenizer(facts),
+        None => bail!("it has none"),
+    }
+}
+
+/// How a model wants to be asked: as chosen, as its file says, or as its family is.
+///
+/// # Errors
+/// If nothing is known of its family, or the vocabulary lacks what the template needs.
+pub fn template(facts: &ModelFacts, vocab: &Vocab) -> anyhow::Result<Template> {
+    let config = facts.config;
+    match facts.template {
         Some(name) => {
             let template = Template::from_name(name)?;
             template.check(vocab, config.vocabulary)?;
@@ -97,7 +190,7 @@ fn template(choice: &Choice, model: &Model, vocab: &Vocab) -> anyhow::Result<Tem
         None => Ok(Template::detect(
             &Facts {
                 architecture: config.architecture.name(),
-                name: model.name(),
+                name: facts.name,
                 vocabulary: config.vocabulary,
                 context: config.context,
             },
@@ -106,97 +199,118 @@ fn template(choice: &Choice, model: &Model, vocab: &Vocab) -> anyhow::Result<Tem
     }
 }
 
-/// The vocabulary of a folder, by the tokenizer files in it.
-fn vocabulary(path: &Path, model: &Model) -> anyhow::Result<Vocab> {
-    let folder = if path.is_dir() {
-        path
-    } else {
-        path.parent().unwrap_or(Path::new("."))
-    };
-    let read = |name: &str| {
-        let path = folder.join(name);
+/// The folder that a model's files lie in.
+struct Folder<'a>(&'a Path);
+
+impl Folder<'_> {
+    fn of(path: &Path) -> Folder<'_> {
+        let beside = || path.parent().unwrap_or(Path::new("."));
+        Folder(if path.is_dir() { path } else { beside() })
+    }
+
+    fn read(&self, name: &str) -> anyhow::Result<Option<Vec<u8>>> {
+        let path = self.0.join(name);
         let bytes = path.is_file().then(|| fs::read(&path));
         bytes
             .transpose()
             .with_context(|| format!("cannot read {}", path.display()))
-    };
-    let settings = match read("tokenizer_config.json")? {
-        Some(settings) => Some(settings),
-        None => read("added_tokens.json")?,
-    };
-    let config = settings.as_deref();
-    let opened = |source| Vocab::open(source).map_err(|error| anyhow!("{error}"));
-    let architecture = model.config().architecture;
-    if let Some(json) = read("tokenizer.json")? {
-        return opened(vocab::Source::Json(&json));
     }
-    if let Some(ice) = read("ice_text.model")? {
-        let images =
-            matches!(architecture, Architecture::Glm130b) || model.config().vocabulary > 150_000;
-        return opened(vocab::Source::Ice {
-            model: &ice,
-            images,
-        });
-    }
-    if let Some(bytes) = read("tokenizer.model")? {
-        if is_ranks(&bytes) {
-            return opened(vocab::Source::Tiktoken {
-                ranks: &bytes,
-                config,
-            });
+
+    /// The tokenizer by the files that are there.
+    fn tokenizer(&self, facts: &ModelFacts) -> anyhow::Result<Tokenizer> {
+        let (named, settings) = match self.read("tokenizer_config.json")? {
+            Some(settings) => ("tokenizer_config.json", Some(settings)),
+            None => ("added_tokens.json", self.read("added_tokens.json")?),
+        };
+        let config = settings.as_deref();
+        let opened = |source, kind, names: &[&str], json| {
+            let vocab = Vocab::open(source).map_err(|error| anyhow!("{}: {error}", names[0]))?;
+            let settings = config.is_some().then_some(named);
+            let files = names.iter().copied().chain(settings);
+            Ok(Tokenizer {
+                vocab,
+                kind,
+                json,
+                files: files.map(|name| self.0.join(name)).collect(),
+            })
+        };
+        let architecture = facts.config.architecture;
+        if let Some(json) = self.read("tokenizer.json")? {
+            let source = vocab::Source::Json(&json);
+            let names = &["tokenizer.json"];
+            return opened(source, "tokenizer.json", names, Some(json.clone()));
         }
-        // ChatGLM3's settings name its roles; ChatGLM2 and CodeGeeX2 have none.
-        let roles = config
-            .is_some_and(|text| String::from_utf8_lossy(text).contains("<|assistant|>"))
-            || model.name().to_lowercase().contains("chatglm3");
-        let special = if roles {
-            Pieces::ChatGlm3
-        } else {
-            Pieces::ChatGlm2
-        };
-        return opened(vocab::Source::SentencePiece {
-            model: &bytes,
-            config,
-            special,
-        });
+        if let Some(ice) = self.read("ice_text.model")? {
+            // The first release of ChatGLM-6B still had the block of images.
+            let images = architecture == Architecture::Glm130b || facts.config.vocabulary > 150_000;
+            let source = vocab::Source::Ice {
+                model: &ice,
+                images,
+            };
+            return opened(source, "ice", &["ice_text.model"], None);
+        }
+        if let Some(bytes) = self.read("tokenizer.model")? {
+            let names = &["tokenizer.model"];
+            if is_ranks(&bytes) {
+                let ranks = &bytes;
+                let source = vocab::Source::Tiktoken { ranks, config };
+                return opened(source, "tiktoken ranks", names, None);
+            }
+            // ChatGLM3's settings name its roles; ChatGLM2 and CodeGeeX2 have none.
+            let has_roles = config
+                .is_some_and(|text| String::from_utf8_lossy(text).contains("<|assistant|>"))
+                || facts.name.to_lowercase().contains("chatglm3");
+            let source = vocab::Source::SentencePiece {
+                model: &bytes,
+                config,
+                special: if has_roles {
+                    Pieces::ChatGlm3
+                } else {
+                    Pieces::ChatGlm2
+                },
+            };
+            return opened(source, "sentencepiece", names, None);
+        }
+        if let Some(bytes) = self.read("cog-pretrain.model")? {
+            let source = vocab::Source::SentencePiece {
+                model: &bytes,
+                config,
+                special: Pieces::GlmChinese,
+            };
+            return opened(source, "sentencepiece", &["cog-pretrain.model"], None);
+        }
+        if let (Some(vocab), Some(merges)) = (self.read("vocab.json")?, self.read("merges.txt")?) {
+            let special = match architecture {
+                Architecture::CodeGeex => Pairs::CodeGeex,
+                _ if String::from_utf8_lossy(&vocab).contains("\"<s>\"") => Pairs::GlmRoberta,
+                _ => Pairs::Glm,
+            };
+            let source = vocab::Source::Gpt2 {
+                vocab: &vocab,
+                merges: &merges,
+                config,
+                special,
+            };
+            return opened(source, "GPT-2 pairs", &["vocab.json", "merges.txt"], None);
+        }
+        if let Some(vocab) = self.read("vocab.txt")? {
+            let is_cased = config.is_some_and(|text| {
+                let settings: serde_json::Value = serde_json::from_slice(text).unwrap_or_default();
+                settings["do_lower_case"] == false
+            });
+            let source = vocab::Source::WordPiece {
+                vocab: &vocab,
+                config,
+                lowercase: !is_cased,
+            };
+            return opened(source, "WordPiece", &["vocab.txt"], None);
+        }
+        bail!(
+            "there is none in {}: no tokenizer.json, tokenizer.model, ice_text.model, cog-pretrain.model, vocab.json \
+             with merges.txt, or vocab.txt",
+            self.0.display()
+        )
     }
-    if let Some(bytes) = read("cog-pretrain.model")? {
-        let special = Pieces::GlmChinese;
-        return opened(vocab::Source::SentencePiece {
-            model: &bytes,
-            config,
-            special,
-        });
-    }
-    if let (Some(vocab), Some(merges)) = (read("vocab.json")?, read("merges.txt")?) {
-        let special = match architecture {
-            Architecture::CodeGeex => Pairs::CodeGeex,
-            _ if String::from_utf8_lossy(&vocab).contains("\"<s>\"") => Pairs::GlmRoberta,
-            _ => Pairs::Glm,
-        };
-        return opened(vocab::Source::Gpt2 {
-            vocab: &vocab,
-            merges: &merges,
-            config,
-            special,
-        });
-    }
-    if let Some(vocab) = read("vocab.txt")? {
-        let cased = config.is_some_and(|text| {
-            let settings: serde_json::Value = serde_json::from_slice(text).unwrap_or_default();
-            settings["do_lower_case"] == false
-        });
-        return opened(vocab::Source::WordPiece {
-            vocab: &vocab,
-            config,
-            lowercase: !cased,
-        });
-    }
-    bail!(
-        "there is none in {}: no tokenizer.json, tokenizer.model, ice_text.model, cog-pretrain.model, vocab.json with \
-         merges.txt, or vocab.txt",
-        folder.display()
-    )
 }
 
 /// Whether these are lines of a token in base64 and a number, and not a sentencepiece model.

@@ -1,0 +1,48 @@
+//! `infill model logits`: what a model makes of a sequence of tokens, for oracles and bug reports.
+
+use anyhow::{Context as _, anyhow};
+use glm::{Chunk, Device, Model, Want, Weights};
+use serde_json::json;
+
+use super::say;
+use crate::command::places;
+use crate::flags::{Dtype, LogitsArgs};
+use crate::models::open;
+
+/// Runs the tokens and prints `{"tokens": […], "logits": [[…] per position]}`.
+///
+/// # Errors
+/// If the model cannot be opened, or the tokens or positions do not fit it.
+pub fn run(arguments: &LogitsArgs) -> anyhow::Result<()> {
+    let choice = arguments.model.choice();
+    let weights = match arguments.dtype {
+        None => choice.weights(),
+        Some(Dtype::F32) => Weights::F32,
+        Some(Dtype::F16) => Weights::F16,
+        Some(Dtype::Bf16) => Weights::Bf16,
+    };
+    let (source, path) = open::source(choice.model.as_deref())?;
+    let tokens = match &arguments.text {
+        None => arguments.tokens.clone(),
+        Some(text) => {
+            let info = glm::inspect(&source).map_err(|error| anyhow!("{error}"))?;
+            let tokenizer = open::tokenizer(&(&info).into(), path.as_deref())
+                .context("cannot encode the text; --tokens needs no tokenizer")?;
+            tokenizer.vocab.encode_start(text)
+        }
+    };
+    let model = Model::open(&source, weights, &Device::Cpu).map_err(|error| anyhow!("{error}"))?;
+    let rows = places::rows(&arguments.places, tokens.len())?;
+    let chunk = Chunk {
+        ids: &tokens,
+        positions: [&rows[0], &rows[1]],
+        prefix: arguments.places.sep,
+    };
+    let want = if arguments.all { Want::All } else { Want::Last };
+    let logits = model
+        .forward(&chunk, &mut model.kv(), want, &|| false)
+        .map_err(|error| anyhow!("{error}"))?;
+    let logits: Vec<&[f32]> = (0..logits.rows).map(|row| logits.row(row)).collect();
+    let printed = json!({ "tokens": tokens, "logits": logits });
+    say(&format!("{printed}\n"))
+}
