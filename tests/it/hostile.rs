@@ -4,6 +4,10 @@
 //! went wrong, how long it took, and how much memory that took. Inputs that fuzzing found lie in `data/hostile`, a
 //! folder each, and only must not crash. How to fuzz is told in `fuzz/README.md`.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod tokenizers;
+
 use glm::{Device, Model, Source, Weights};
 use serde_json::{Value, json};
 use std::{

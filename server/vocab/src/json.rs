@@ -22,6 +22,9 @@ const PRE_TOKENIZERS: &[&str] = &["Sequence", "Split", "ByteLevel", "Digits", "P
 pub(crate) fn open(file: &[u8]) -> Result<Parts, Error> {
     let mut json: Value =
         serde_json::from_slice(file).map_err(|error| Error::Unreadable(error.to_string()))?;
+    if !json.is_object() {
+        return Err(Error::broken(FILE, "the file", "it is no JSON object"));
+    }
     let added = added(&json["added_tokens"])?;
     let model = &mut json["model"];
     // Older files do not name the type; those with merges are BPE.
