@@ -1,141 +1,297 @@
 //! `infill model pull` against a hub of our own on this machine.
 //!
 //! Takes the built binary and a thread that answers like the hub, with faults on demand: a connection that is cut, a
-//! wrong file, a refusal. Fails with what the store holds then.
+//! wrong file, a refusal, a redirect. Fails with what the store holds then, or with what the hub was asked.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::sync::{Arc, Mutex};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::{harness, tidy};
 
-const SHA256: &str = "4c207598af7a20db0e3334dd044399a40e467cb81b37f7ba05a4f76dcbd8fd59";
-const GIT: &str = "0967ef424bce6791893e9a57bb952f80fd536e93";
+/// The model that is pulled, its repository, and its weights' name.
+const NAME: &str = "codegeex4-all-9b";
+const REPOSITORY: &str = "zai-org/codegeex4-all-9b";
+const WEIGHTS: &str = "model.safetensors";
 
-/// How the hub treats the weights, or everything.
-#[derive(Clone, Copy, PartialEq)]
+/// Git's checksum of [`CONFIG`].
+const GIT: &str = "0967ef424bce6791893e9a57bb952f80fd536e93";
+const CONFIG: &[u8] = b"{}\n";
+
+/// How the hub treats the files in large file storage, or everything.
+#[derive(Clone, PartialEq)]
 enum Mood {
     Good,
     /// Sends half of the rest, then closes.
     Cut,
     /// Sends other bytes than it promised.
     Wrong,
+    /// Sends the whole file whatever was asked for.
+    Whole,
+    /// Sends nothing until the mood is another.
+    Hold,
     Refuse(u16),
+    RefuseFiles(u16),
+    /// Large files are at this address.
+    Moved(String),
+}
+
+/// What the hub holds, how it feels, and what it was asked.
+struct State {
+    mood: Mood,
+    revision: &'static str,
+    large: Vec<(&'static str, Vec<u8>)>,
+    modelscope: bool,
+    asked: Vec<Asked>,
+}
+
+#[derive(Clone, Debug)]
+struct Asked {
+    path: String,
+    start: usize,
+    token: Option<String>,
 }
 
 struct Hub {
     address: String,
-    mood: Arc<Mutex<Mood>>,
-    /// The first byte that each request for the weights asked for.
-    starts: Arc<Mutex<Vec<usize>>>,
-    store: PathBuf,
+    state: Arc<Mutex<State>>,
+    home: PathBuf,
 }
 
 impl Hub {
     fn start(name: &str, mood: Mood) -> Hub {
-        let store = tidy::root().join("target/pull").join(name);
-        let _ = fs::remove_dir_all(&store);
+        let home = tidy::root().join("target/pull").join(name);
+        let _ = fs::remove_dir_all(&home);
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let hub = Hub {
             address: format!("http://{}", listener.local_addr().expect("it is bound")),
-            mood: Arc::new(Mutex::new(mood)),
-            starts: Arc::default(),
-            store,
+            state: Arc::new(Mutex::new(State {
+                mood,
+                revision: "abc123",
+                large: vec![(WEIGHTS, b"0123456789".repeat(1000))],
+                modelscope: false,
+                asked: Vec::new(),
+            })),
+            home,
         };
-        let (mood, starts) = (Arc::clone(&hub.mood), Arc::clone(&hub.starts));
+        let state = Arc::clone(&hub.state);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let mood = *mood.lock().unwrap();
-                let _ = answer(stream, mood, &starts);
+                let state = Arc::clone(&state);
+                thread::spawn(move || answer(stream, &state));
             }
         });
         hub
     }
 
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("the test hub speaks plainly")
+    }
+
+    /// `infill` with this store, asking this hub, with nothing of the user's environment.
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(harness::binary());
+        command.args(arguments).env("INFILL_HOME", &self.home);
+        for name in ["HF_ENDPOINT", "HF_TOKEN", "INFILL_TOKEN"] {
+            command.env_remove(name);
+        }
+        command.env("INFILL_ENDPOINT", &self.address);
+        command
+    }
+
     fn infill(&self, arguments: &[&str]) -> Output {
-        Command::new(harness::binary())
-            .args(["model"])
-            .args(arguments)
-            .arg("--store")
-            .arg(&self.store)
-            .env("INFILL_ENDPOINT", &self.address)
+        self.command(arguments)
             .output()
             .expect("the built binary starts")
     }
 
     fn pull(&self) -> Output {
-        self.infill(&["pull", "codegeex4-all-9b"])
+        self.infill(&["model", "pull", NAME])
+    }
+
+    fn pulled(&self) {
+        let output = self.pull();
+        assert!(output.status.success(), "{}", said(&output));
+    }
+
+    /// Pulls and fails; gives why.
+    fn fails(&self) -> String {
+        let output = self.pull();
+        assert!(!output.status.success());
+        said(&output)
     }
 
     fn listed(&self) -> Value {
-        serde_json::from_slice(&self.infill(&["list", "--json"]).stdout).expect("it is JSON")
+        let output = self.infill(&["model", "list", "--json"]);
+        serde_json::from_slice(&output.stdout).expect("it is JSON")
+    }
+
+    fn models(&self) -> PathBuf {
+        self.home.join("models")
+    }
+
+    /// The names of a model's files; none if it has no folder.
+    fn files(&self, folder: &str) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(self.models().join(folder))
+            .into_iter()
+            .flatten()
+            .map(|entry| {
+                entry
+                    .expect("the test hub speaks plainly")
+                    .file_name()
+                    .into_string()
+                    .expect("the test hub speaks plainly")
+            })
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// What was asked for whose path ends so.
+    fn asked(&self, end: &str) -> Vec<Asked> {
+        let state = self.state();
+        let such = state.asked.iter().filter(|asked| asked.path.ends_with(end));
+        such.cloned().collect()
     }
 }
 
-fn answer(mut stream: TcpStream, mood: Mood, starts: &Mutex<Vec<usize>>) -> std::io::Result<()> {
+fn answer(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     let mut lines = BufReader::new(stream.try_clone()?).lines();
     let request = lines.next().unwrap_or(Ok(String::new()))?;
-    let mut start = 0;
+    let mut asked = Asked {
+        path: request.split(' ').nth(1).unwrap_or_default().to_owned(),
+        start: 0,
+        token: None,
+    };
     for line in lines {
         let line = line?.to_lowercase();
         if line.is_empty() {
             break;
         }
         if let Some(range) = line.strip_prefix("range: bytes=") {
-            start = range.trim_end_matches('-').parse().unwrap_or(0);
+            asked.start = range.trim_end_matches('-').parse().unwrap_or(0);
+        }
+        if let Some(token) = line.strip_prefix("authorization: bearer ") {
+            asked.token = Some(token.to_owned());
         }
     }
-    let path = request.split(' ').nth(1).unwrap_or_default();
-    if let Mood::Refuse(status) = mood {
-        return write!(
-            stream,
-            "HTTP/1.1 {status} No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-        );
+    state
+        .lock()
+        .expect("the test hub speaks plainly")
+        .asked
+        .push(asked.clone());
+    while state.lock().expect("the test hub speaks plainly").mood == Mood::Hold
+        && asked.path.ends_with(WEIGHTS)
+    {
+        thread::sleep(Duration::from_millis(5));
     }
-    let body = if path.starts_with("/api/models/THUDM/codegeex4-all-9b/revision/main") {
-        json!({ "_id": "1", "sha": "abc123", "cardData": { "license": "other" }, "siblings": [
-            { "rfilename": "config.json", "size": 3, "blobId": GIT },
-            { "rfilename": "model.safetensors", "size": 10000, "blobId": "0", "lfs": { "sha256": SHA256, "size": 10000 } },
-            { "rfilename": "../evil.bin", "size": 1, "blobId": "0" },
-            { "rfilename": "README.md", "size": 1, "blobId": "0" },
-        ] })
-        .to_string()
-        .into_bytes()
-    } else if path.ends_with("/resolve/abc123/config.json") {
-        b"{}\n".to_vec()
-    } else if path.ends_with("/resolve/abc123/model.safetensors") {
-        starts.lock().unwrap().push(start);
-        let whole = if mood == Mood::Wrong {
-            b"9876543210"
-        } else {
-            b"0123456789"
-        }
-        .repeat(1000);
-        whole[start..].to_vec()
-    } else {
-        return write!(
+    let state = state.lock().expect("the test hub speaks plainly");
+    let mut reply = |status: &str, headers: &str, length: usize, body: &[u8]| {
+        write!(
             stream,
-            "HTTP/1.1 404 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-        );
+            "HTTP/1.1 {status}\r\nContent-Length: {length}\r\n{headers}Connection: close\r\n\r\n"
+        )?;
+        stream.write_all(body)
     };
-    let status = if start > 0 {
+    let is_file = asked.path.contains("/resolve/");
+    match state.mood {
+        Mood::Refuse(status) => return reply(&format!("{status} No"), "", 0, b""),
+        Mood::RefuseFiles(status) if is_file => {
+            return reply(&format!("{status} No"), "", 0, b"");
+        }
+        _ => {}
+    }
+    if !is_file {
+        let body = description(&state, &asked.path);
+        return match body {
+            Some(body) => {
+                let body = body.to_string();
+                reply("200 OK", "", body.len(), body.as_bytes())
+            }
+            None => reply("404 No", "", 0, b""),
+        };
+    }
+    if asked.path.ends_with("/config.json") {
+        return reply("200 OK", "", CONFIG.len(), CONFIG);
+    }
+    let Some((_, whole)) = state
+        .large
+        .iter()
+        .find(|(name, _)| asked.path.ends_with(&format!("/{name}")))
+    else {
+        return reply("404 No", "", 0, b"");
+    };
+    if let Mood::Moved(place) = &state.mood
+        && !asked.path.starts_with("/elsewhere")
+    {
+        let headers = format!("Location: {place}/elsewhere{}\r\n", asked.path);
+        return reply("302 Found", &headers, 0, b"");
+    }
+    let mut rest = whole[asked.start..].to_vec();
+    match state.mood {
+        Mood::Wrong => rest.reverse(),
+        Mood::Whole => return reply("200 OK", "", whole.len(), whole),
+        Mood::Cut => {
+            return reply(
+                "206 Partial Content",
+                "",
+                rest.len(),
+                &rest[..rest.len() / 2],
+            );
+        }
+        _ => {}
+    }
+    let status = if asked.start > 0 {
         "206 Partial Content"
     } else {
         "200 OK"
     };
-    let length = body.len();
-    write!(
-        stream,
-        "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
-    )?;
-    let is_cut = mood == Mood::Cut && path.ends_with("safetensors");
-    stream.write_all(&body[..if is_cut { length / 2 } else { length }])
+    reply(status, "", rest.len(), &rest)
+}
+
+/// What the hub says of the repository under this address, in the dialect that it speaks.
+fn description(state: &State, path: &str) -> Option<Value> {
+    let hash = |bytes: &[u8]| {
+        let bytes = Sha256::digest(bytes);
+        bytes
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
+    };
+    if state.modelscope {
+        let model = "/api/v1/models/ZhipuAI/codegeex4-all-9b";
+        let file = |name: &str, bytes: &[u8]| json!({ "Type": "blob", "Path": name, "Size": bytes.len(), "Sha256": hash(bytes) });
+        if path == model {
+            return Some(json!({ "Code": 200, "Data": { "License": "other" } }));
+        }
+        let large = state.large.iter().map(|(name, bytes)| file(name, bytes));
+        let files: Vec<Value> = large.chain([file("config.json", CONFIG)]).collect();
+        return (path == format!("{model}/repo/files?Revision=master&Recursive=true"))
+            .then(|| json!({ "Code": 200, "Data": { "Files": files } }));
+    }
+    let large = state.large.iter().map(|(name, bytes)| {
+        json!({ "rfilename": name, "size": bytes.len(), "blobId": "0",
+            "lfs": { "sha256": hash(bytes), "size": bytes.len() } })
+    });
+    let mut files: Vec<Value> = large.collect();
+    files.extend([
+        json!({ "rfilename": "config.json", "size": 3, "blobId": GIT }),
+        json!({ "rfilename": "../evil.json", "size": 1, "blobId": "0" }),
+        json!({ "rfilename": "original/model.safetensors", "size": 1, "blobId": "0" }),
+        json!({ "rfilename": "README.md", "size": 1, "blobId": "0" }),
+    ]);
+    (path == format!("/api/models/{REPOSITORY}/revision/main?blobs=true")).then(|| {
+        json!({ "_id": "1", "sha": state.revision, "cardData": { "license": "other" },
+            "siblings": files })
+    })
 }
 
 fn said(output: &Output) -> String {
@@ -149,65 +305,324 @@ fn what_was_pulled_is_whole_listed_and_verified() {
     assert!(output.status.success(), "{}", said(&output));
     assert!(said(&output).contains("registration"), "{}", said(&output));
     let list = hub.listed();
-    assert_eq!(list[0]["name"], "codegeex4-all-9b");
+    assert_eq!(list[0]["name"], NAME);
     assert_eq!(list[0]["revision"], "abc123");
-    let folder = Path::new(&hub.store).join("codegeex4-all-9b");
     assert!(
-        fs::read_to_string(folder.join("INFILL-LICENCE.txt"))
+        list[0]["licence"]
+            .as_str()
             .unwrap()
             .contains("registration")
     );
-    assert!(!folder.join("README.md").exists());
-    assert!(hub.infill(&["verify", "codegeex4-all-9b"]).status.success());
+    let files = ["INFILL-LICENCE.txt", "config.json", "infill.json", WEIGHTS];
+    assert_eq!(
+        hub.files(NAME),
+        files,
+        "and nothing of folders or for people"
+    );
+    let folder = hub.models().join(NAME);
+    let licence = fs::read_to_string(folder.join("INFILL-LICENCE.txt")).unwrap();
+    assert!(licence.contains("registration"));
+    // The name is found by the other commands; that these weights are none is another matter.
+    let used = hub.infill(&["model", "logits", "--model", NAME, "--tokens", "1"]);
+    assert!(
+        said(&used).contains(folder.to_str().unwrap()),
+        "{}",
+        said(&used)
+    );
+
+    let verifies = || hub.infill(&["model", "verify", NAME]).status.success();
+    assert!(verifies());
     fs::write(folder.join("config.json"), "{ }").unwrap();
-    assert!(!hub.infill(&["verify", "codegeex4-all-9b"]).status.success());
-    assert!(
-        !hub.infill(&["remove", "codegeex4-all-9b"]).status.success(),
-        "nobody said --yes"
-    );
-    assert!(
-        hub.infill(&["remove", "codegeex4-all-9b", "--yes"])
-            .status
-            .success()
-    );
+    assert!(!verifies());
+    let removes = |yes: &[&str]| hub.infill(&[&["model", "remove", NAME], yes].concat());
+    assert!(!removes(&[]).status.success(), "nobody said --yes");
+    assert!(removes(&["--yes"]).status.success());
     assert_eq!(hub.listed(), json!([]));
+    assert_eq!(hub.files(""), [format!("{NAME}.lock")]);
 }
 
 #[test]
 fn a_cut_connection_goes_on_where_it_was_cut() {
     let hub = Hub::start("cut", Mood::Cut);
-    let output = hub.pull();
     // Each connection brings half of the rest, so this one pull gets to the end of the file's last byte but one.
-    let starts = hub.starts.lock().unwrap().clone();
-    assert!(
-        starts.len() > 2 && starts.windows(2).all(|pair| pair[0] <= pair[1]),
-        "{starts:?}"
-    );
-    assert_eq!(starts[1], 5000);
-    assert!(!output.status.success());
+    hub.fails();
+    let starts: Vec<usize> = hub.asked(WEIGHTS).iter().map(|asked| asked.start).collect();
+    assert_eq!(starts[..3], [0, 5000, 7500]);
     assert_eq!(hub.listed(), json!([]), "half a model is none");
-    *hub.mood.lock().unwrap() = Mood::Good;
-    let output = hub.pull();
-    assert!(output.status.success(), "{}", said(&output));
-    assert!(hub.starts.lock().unwrap().last() > Some(&9000));
-    assert_eq!(hub.listed()[0]["name"], "codegeex4-all-9b");
+    let partial = format!("{NAME}.partial");
+    let used = hub.infill(&["model", "logits", "--model", &partial, "--tokens", "1"]);
+    assert!(said(&used).contains("no model"), "{}", said(&used));
+    hub.state().mood = Mood::Good;
+    hub.pulled();
+    assert_eq!(hub.asked(WEIGHTS).last().unwrap().start, 9999);
+    assert_eq!(hub.listed()[0]["name"], NAME);
 }
 
 #[test]
-fn a_wrong_file_is_refused() {
+fn a_hub_without_ranges_sends_everything_again() {
+    let hub = Hub::start("whole-again", Mood::Cut);
+    hub.fails();
+    hub.state().mood = Mood::Whole;
+    hub.pulled();
+    assert!(hub.infill(&["model", "verify", NAME]).status.success());
+}
+
+#[test]
+fn a_wrong_file_is_refused_and_thrown_away() {
     let hub = Hub::start("wrong", Mood::Wrong);
-    let output = hub.pull();
-    assert!(!output.status.success());
-    assert!(said(&output).contains("checksum"), "{}", said(&output));
+    let why = hub.fails();
+    assert!(why.contains("checksum"), "{why}");
     assert_eq!(hub.listed(), json!([]));
+    assert!(
+        !hub.files(&format!("{NAME}.partial"))
+            .contains(&WEIGHTS.to_owned())
+    );
+    hub.state().mood = Mood::Good;
+    hub.pulled();
 }
 
 #[test]
 fn refusals_say_what_to_do() {
-    for (status, hint) in [(401, "HF_TOKEN"), (404, "--revision")] {
+    for (status, hint) in [
+        (401, "set HF_TOKEN"),
+        (403, "accept their licence"),
+        (404, "--revision"),
+        (429, "later"),
+    ] {
         let hub = Hub::start(&format!("refuse{status}"), Mood::Refuse(status));
-        let output = hub.pull();
-        assert!(!output.status.success());
-        assert!(said(&output).contains(hint), "{}", said(&output));
+        let why = hub.fails();
+        assert!(why.contains(hint), "{why}");
     }
+    // The hub shows what a gated repository holds to everybody.
+    let hub = Hub::start("gated", Mood::RefuseFiles(403));
+    let why = hub.fails();
+    let page = format!("{}/{REPOSITORY}", hub.address);
+    assert!(
+        why.contains("accept their licence") && why.contains(&page),
+        "{why}"
+    );
+    assert_eq!(
+        hub.asked("/config.json").len() + hub.asked(WEIGHTS).len(),
+        1,
+        "asked once"
+    );
+    let nobody = hub.infill(&["model", "pull", NAME, "--endpoint", "http://127.0.0.1:9"]);
+    assert!(said(&nobody).contains("cannot reach"), "{}", said(&nobody));
+}
+
+#[test]
+fn the_option_stands_before_the_variable() {
+    let (chosen, other) = (
+        Hub::start("chosen", Mood::Good),
+        Hub::start("other", Mood::Good),
+    );
+    let pull = |more: &[&str]| {
+        let mut command = chosen.command(&[&["model", "pull", NAME], more].concat());
+        command
+            .env_remove("INFILL_ENDPOINT")
+            .env("HF_ENDPOINT", &other.address);
+        let output = command.output().expect("the built binary starts");
+        assert!(output.status.success(), "{}", said(&output));
+    };
+    pull(&["--endpoint", &format!("{}/", chosen.address)]);
+    assert!(other.asked("").is_empty() && !chosen.asked("").is_empty());
+    chosen.state().asked.clear();
+    pull(&[]);
+    assert!(chosen.asked("").is_empty() && !other.asked("").is_empty());
+}
+
+#[test]
+fn a_token_goes_to_its_own_endpoint_only() {
+    let (hub, far) = (
+        Hub::start("token", Mood::Good),
+        Hub::start("far", Mood::Good),
+    );
+    let pull = |variables: &[(&str, &str)]| {
+        let _ = fs::remove_dir_all(&hub.home);
+        hub.state().asked.clear();
+        let mut command = hub.command(&["model", "pull", NAME]);
+        command
+            .env_remove("INFILL_ENDPOINT")
+            .envs(variables.iter().copied());
+        let output = command.output().expect("the built binary starts");
+        assert!(output.status.success(), "{}", said(&output));
+        let asked = hub.asked("");
+        assert!(asked.len() >= 3);
+        asked
+            .into_iter()
+            .map(|asked| asked.token)
+            .collect::<Vec<_>>()
+    };
+    let secret = Some("secret".to_owned());
+    let all = |tokens: &[Option<String>], wanted: &Option<String>| {
+        tokens.iter().all(|token| token == wanted)
+    };
+    let address = hub.address.as_str();
+    let (theirs, ours) = (("HF_ENDPOINT", address), ("INFILL_ENDPOINT", address));
+    assert!(all(&pull(&[theirs, ("HF_TOKEN", "secret")]), &secret));
+    assert!(all(&pull(&[ours, ("HF_TOKEN", "secret")]), &None));
+    assert!(all(&pull(&[ours, ("INFILL_TOKEN", "secret")]), &secret));
+    // Within a host it goes along, to another it does not.
+    hub.state().mood = Mood::Moved(String::new());
+    assert!(all(&pull(&[theirs, ("HF_TOKEN", "secret")]), &secret));
+    assert!(!hub.asked(WEIGHTS).is_empty());
+    let elsewhere = far.address.replace("127.0.0.1", "localhost");
+    hub.state().mood = Mood::Moved(elsewhere);
+    pull(&[theirs, ("HF_TOKEN", "secret")]);
+    let tokens: Vec<_> = far.asked("").into_iter().map(|asked| asked.token).collect();
+    assert!(!tokens.is_empty() && all(&tokens, &None), "{tokens:?}");
+
+    hub.state().mood = Mood::Refuse(401);
+    let mut command = hub.command(&["model", "pull", NAME]);
+    let output = command.env("HF_TOKEN", "secret").output().unwrap();
+    assert!(said(&output).contains("INFILL_TOKEN"), "{}", said(&output));
+    assert!(!said(&output).contains("secret"));
+}
+
+#[test]
+fn another_revision_replaces_the_files_and_keeps_what_is_the_same() {
+    let hub = Hub::start("revision", Mood::Good);
+    hub.state().large = vec![
+        ("pytorch_model.bin", b"old".repeat(100)),
+        ("vocab.txt", b"same".to_vec()),
+    ];
+    hub.pulled();
+    hub.state().revision = "def456";
+    hub.state().asked.clear();
+    hub.pulled();
+    assert_eq!(hub.listed()[0]["revision"], "def456");
+    assert!(
+        hub.asked("bin").is_empty(),
+        "the same files are not fetched again"
+    );
+
+    hub.state().revision = "fed789";
+    hub.state().large = vec![
+        (WEIGHTS, b"new".repeat(100)),
+        ("vocab.txt", b"same".to_vec()),
+    ];
+    hub.pulled();
+    let files = [
+        "INFILL-LICENCE.txt",
+        "config.json",
+        "infill.json",
+        WEIGHTS,
+        "vocab.txt",
+    ];
+    assert_eq!(hub.files(NAME), files);
+    assert!(hub.asked("vocab.txt").is_empty());
+    assert!(hub.infill(&["model", "verify", NAME]).status.success());
+}
+
+#[test]
+fn what_an_interrupted_pull_left_of_another_revision_is_not_mixed_in() {
+    let hub = Hub::start("mixed", Mood::Cut);
+    hub.state()
+        .large
+        .push(("tokenizer.model", b"old".repeat(100)));
+    hub.fails();
+    hub.state().revision = "def456";
+    hub.state().mood = Mood::Good;
+    hub.state().large = vec![(WEIGHTS, b"9876543210".repeat(1000))];
+    hub.state().asked.clear();
+    hub.pulled();
+    assert_eq!(hub.asked(WEIGHTS)[0].start, 0);
+    let files = ["INFILL-LICENCE.txt", "config.json", "infill.json", WEIGHTS];
+    assert_eq!(hub.files(NAME), files);
+}
+
+#[test]
+fn two_pulls_of_a_model_do_not_meet() {
+    let hub = Hub::start("lock", Mood::Hold);
+    let mut first = hub.command(&["model", "pull", NAME]);
+    let mut first = first.stderr(Stdio::null()).spawn().expect("it starts");
+    let start = Instant::now();
+    while hub.asked(WEIGHTS).is_empty() && start.elapsed() < Duration::from_secs(60) {
+        thread::sleep(Duration::from_millis(5));
+    }
+    let why = hub.fails();
+    assert!(why.contains("another infill"), "{why}");
+    let removed = hub.infill(&["model", "remove", NAME, "--yes"]);
+    assert!(
+        said(&removed).contains("another infill"),
+        "{}",
+        said(&removed)
+    );
+    // A process that is killed leaves no lock behind.
+    first.kill().unwrap();
+    first.wait().unwrap();
+    hub.state().mood = Mood::Good;
+    hub.pulled();
+}
+
+#[test]
+fn a_crash_while_a_model_is_replaced_or_removed_is_made_good() {
+    let hub = Hub::start("crash", Mood::Good);
+    hub.pulled();
+    let (folder, old) = (
+        hub.models().join(NAME),
+        hub.models().join(format!("{NAME}.old.partial")),
+    );
+    // The model was out of the way and the new one not in its place yet.
+    fs::rename(&folder, &old).unwrap();
+    assert_eq!(hub.listed(), json!([]));
+    hub.pulled();
+    assert!(!old.exists() && hub.listed()[0]["name"] == NAME);
+    // The new one was in its place and the old one not gone yet.
+    fs::create_dir_all(old.join("rest")).unwrap();
+    hub.pulled();
+    assert!(!old.exists());
+    // A file is lost.
+    fs::remove_file(folder.join("config.json")).unwrap();
+    hub.pulled();
+    assert!(hub.infill(&["model", "verify", NAME]).status.success());
+    // Removing got as far as moving it away.
+    fs::rename(&folder, &old).unwrap();
+    assert!(
+        hub.infill(&["model", "remove", NAME, "--yes"])
+            .status
+            .success()
+    );
+    assert_eq!(hub.files(""), [format!("{NAME}.lock")]);
+}
+
+#[test]
+fn one_gguf_file_of_several_is_chosen_by_its_quantization() {
+    let hub = Hub::start("gguf", Mood::Good);
+    hub.state().large = vec![
+        ("m-Q8_0.gguf", b"eight".to_vec()),
+        ("m-Q4_K_M.gguf", b"four".to_vec()),
+    ];
+    let why = hub.fails();
+    assert!(why.contains("m-Q8_0.gguf"), "{why}");
+    let output = hub.infill(&["model", "pull", &format!("{NAME}:q4_k_m")]);
+    assert!(output.status.success(), "{}", said(&output));
+    let name = format!("{NAME}--q4_k_m");
+    assert!(hub.files(&name).contains(&"m-Q4_K_M.gguf".to_owned()));
+    assert!(!hub.files(&name).contains(&"m-Q8_0.gguf".to_owned()));
+}
+
+#[test]
+fn a_hub_that_speaks_as_modelscope_does_is_understood() {
+    let hub = Hub::start("modelscope", Mood::Good);
+    hub.state().modelscope = true;
+    let output = hub.pull();
+    assert!(output.status.success(), "{}", said(&output));
+    let list = hub.listed();
+    assert_eq!(list[0]["repository"], "ZhipuAI/codegeex4-all-9b");
+    assert!(
+        list[0]["licence"]
+            .as_str()
+            .unwrap()
+            .contains("registration")
+    );
+    assert_eq!(
+        hub.asked(WEIGHTS)[0].path,
+        format!("/models/ZhipuAI/{NAME}/resolve/master/{WEIGHTS}")
+    );
+    assert!(hub.infill(&["model", "verify", NAME]).status.success());
+    hub.state().modelscope = false;
+    hub.state().revision = "no such";
+    let other = hub.infill(&["model", "pull", "a/b"]);
+    assert!(said(&other).contains("--revision"), "{}", said(&other));
 }

@@ -94,7 +94,7 @@ pub enum ModelCommand {
 /// Arguments of `infill model pull`.
 #[derive(Debug, Args)]
 pub struct PullArgs {
-    /// A known name such as codegeex4-all-9b, or OWNER/NAME of a repository
+    /// A known name such as codegeex4-all-9b, or OWNER/NAME of a repository; :QUANT for one GGUF file of several
     pub name: String,
     /// A branch, tag or commit
     #[arg(long, default_value = "main")]
@@ -102,9 +102,6 @@ pub struct PullArgs {
     /// Another hub, such as a mirror; also HF_ENDPOINT
     #[arg(long, value_name = "URL", env = "INFILL_ENDPOINT")]
     pub endpoint: Option<String>,
-    /// The folder that models lie in
-    #[arg(long, value_name = "FOLDER")]
-    pub store: Option<PathBuf>,
 }
 
 /// Arguments of `infill model list`.
@@ -113,9 +110,6 @@ pub struct ListArgs {
     /// Print the records as JSON
     #[arg(long)]
     pub json: bool,
-    /// The folder that models lie in
-    #[arg(long, value_name = "FOLDER")]
-    pub store: Option<PathBuf>,
 }
 
 /// Arguments of `infill model info`.
@@ -158,9 +152,6 @@ pub struct RemoveArgs {
     /// Do not ask
     #[arg(long)]
     pub yes: bool,
-    /// The folder that models lie in
-    #[arg(long, value_name = "FOLDER")]
-    pub store: Option<PathBuf>,
 }
 
 /// Arguments of `infill model logits`.

@@ -1,7 +1,8 @@
 //! Models: their names, the store they are pulled into, and how files become something to run.
 //!
-//! Only [`pull`] touches the network.
+//! Only [`pull`] touches the network, by way of [`hub`].
 
+pub mod hub;
 pub mod names;
 pub mod open;
 pub mod pull;

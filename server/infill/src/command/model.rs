@@ -10,8 +10,9 @@ use std::process::ExitCode;
 use anyhow::{Context as _, anyhow, bail};
 
 use crate::flags::{ListArgs, ModelCommand, PullArgs, RemoveArgs, VerifyArgs};
+use crate::models::hub::Hub;
 use crate::models::open;
-use crate::models::pull::{self, Wanted};
+use crate::models::pull;
 use crate::models::store::Store;
 
 /// Runs one of the commands.
@@ -32,24 +33,14 @@ pub fn run(command: &ModelCommand) -> anyhow::Result<ExitCode> {
 }
 
 fn get(arguments: &PullArgs) -> anyhow::Result<()> {
-    let store = Store::at(arguments.store.as_deref())?;
-    let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let endpoint = arguments.endpoint.clone().or_else(|| set("HF_ENDPOINT"));
-    let token = set("HF_TOKEN");
-    let record = pull::pull(
-        &store,
-        &Wanted {
-            name: &arguments.name,
-            revision: &arguments.revision,
-            endpoint: endpoint.as_deref(),
-            token: token.as_deref(),
-        },
-    )?;
+    let store = Store::of_user()?;
+    let hub = Hub::of_user(arguments.endpoint.as_deref())?;
+    let record = pull::pull(&store, &hub, &arguments.name, &arguments.revision)?;
     say(&format!("{}\n", store.folder(&record.name).display()))
 }
 
 fn list(arguments: &ListArgs) -> anyhow::Result<()> {
-    let records = Store::at(arguments.store.as_deref())?.list()?;
+    let records = Store::of_user()?.list()?;
     if arguments.json {
         return say(&format!("{}\n", serde_json::to_string_pretty(&records)?));
     }
@@ -68,7 +59,7 @@ fn list(arguments: &ListArgs) -> anyhow::Result<()> {
 
 /// Checks the files against what was recorded when they were pulled, then the model in them.
 fn verify(arguments: &VerifyArgs) -> anyhow::Result<ExitCode> {
-    let store = Store::at(None)?;
+    let store = Store::of_user()?;
     let name = &arguments.model;
     let mut faults = match store.record(name) {
         Ok(Some(record)) => store.faults(&record)?,
@@ -94,7 +85,7 @@ fn verify(arguments: &VerifyArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn remove(arguments: &RemoveArgs) -> anyhow::Result<()> {
-    let store = Store::at(arguments.store.as_deref())?;
+    let store = Store::of_user()?;
     if !arguments.yes {
         if !stdin().is_terminal() {
             bail!("say --yes to remove {}", arguments.name);

@@ -12,6 +12,7 @@ use prompt::{Facts, Template};
 use vocab::{Pairs, Pieces, Vocab};
 
 use crate::embedded;
+use crate::models::names;
 use crate::models::settings::{Choice, is_path};
 use crate::models::store::Store;
 
@@ -35,8 +36,8 @@ pub fn locate(model: Option<&str>) -> anyhow::Result<Option<PathBuf>> {
     if is_path(model) || path.exists() {
         return Ok(Some(path));
     }
-    let name = model.to_lowercase().replace('/', "--");
-    let store = Store::at(None)?;
+    let name = names::stored(model);
+    let store = Store::of_user()?;
     if store.record(&name)?.is_some() {
         return Ok(Some(store.folder(&name)));
     }

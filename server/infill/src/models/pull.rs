@@ -1,243 +1,165 @@
-//! Pulling a model from the hub into the store: the one place that touches the network.
+//! Pulling a model from a hub into the store.
 //!
-//! hf-hub knows the hub, its addresses and what a repository holds. Its own download keeps a cache of its own and
-//! checks nothing, so files are fetched here: each goes on where an earlier pull stopped, and counts only once its
-//! checksum is the one that the hub publishes.
+//! Takes a name, gives the record of what is in the store then. Files are fetched here and not by hf-hub, whose own
+//! download keeps a cache of its own and checks nothing: each goes on where an earlier pull stopped, and counts only
+//! once its checksum is the one that the hub publishes. What the hub says is for [`hub`](super::hub) to read.
 
+use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::{IsTerminal, Read, Write, stderr};
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
-use hf_hub::api::sync::ApiBuilder;
-use hf_hub::{Repo, RepoType};
+use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::Deserialize;
-use ureq::Agent;
 
+use crate::models::hub::{Hub, Listing, Refused};
 use crate::models::names;
-use crate::models::store::{Checksum, Entry, Record, Store};
+use crate::models::store::{Entry, Record, Store};
 
 /// How often a connection may break with nothing gained before the pull gives up.
 const TRIES: u32 = 3;
 
-/// What to pull, and from where.
-#[derive(Debug)]
-pub struct Wanted<'a> {
-    /// A known name, or OWNER/NAME.
-    pub name: &'a str,
-    /// A branch, tag or commit.
-    pub revision: &'a str,
-    /// Another hub than the usual one.
-    pub endpoint: Option<&'a str>,
-    /// What the hub knows the user by.
-    pub token: Option<&'a str>,
-}
+/// The wait before a connection that brought nothing is tried again.
+const PAUSE: Duration = Duration::from_millis(500);
 
-/// What the hub says of a repository.
-#[derive(Deserialize)]
-struct Info {
-    sha: String,
-    siblings: Vec<Sibling>,
-    #[serde(default, rename = "cardData")]
-    card: Option<Card>,
-    #[serde(default)]
-    tags: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct Card {
-    license: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Sibling {
-    rfilename: String,
-    size: Option<u64>,
-    #[serde(rename = "blobId")]
-    blob: Option<String>,
-    lfs: Option<Lfs>,
-}
-
-#[derive(Deserialize)]
-struct Lfs {
-    sha256: String,
-    size: Option<u64>,
-}
+/// The licence's file in a model's folder.
+const LICENCE: &str = "INFILL-LICENCE.txt";
 
 /// Pulls a model. What has come already is not fetched again.
 ///
 /// # Errors
-/// If the hub refuses or cannot be reached, or what it sends is not what it promised.
-pub fn pull(store: &Store, wanted: &Wanted) -> anyhow::Result<Record> {
-    let (repository, name) = names::resolve(wanted.name)?;
-    let _lock = store.lock(&name)?;
-    let mut builder = ApiBuilder::new()
-        .with_progress(false)
-        .with_token(wanted.token.map(str::to_owned));
-    if let Some(endpoint) = wanted.endpoint {
-        builder = builder.with_endpoint(endpoint.trim_end_matches('/').to_owned());
-    }
-    let api = builder
-        .build()
-        .context("cannot set the connection to the hub up")?;
-    let at = |revision: &str| {
-        api.repo(Repo::with_revision(
-            repository.clone(),
-            RepoType::Model,
-            revision.to_owned(),
-        ))
-    };
-    let mut response = at(wanted.revision)
-        .info_request()
-        .query("blobs", "true")
-        .call()
-        .map_err(|error| refusal(&error, &repository))?;
-    let info: Info = response
-        .body_mut()
-        .read_json()
-        .with_context(|| format!("the hub says nothing readable of {repository}"))?;
-    if !names::is_plain(&info.sha) {
-        bail!("the hub gives no commit for {repository}");
-    }
-    let licence = licence(&info, &repository);
-    eprintln!("{repository} at {}: licence {licence}", info.sha);
-
-    let entries = entries(&info)?;
-    if store
-        .record(&name)?
-        .is_some_and(|old| old.revision == info.sha && old.files == entries)
-    {
-        eprintln!("{name} is in the store already");
-    } else {
-        let partial = store.partial(&name);
-        fs::create_dir_all(&partial)
-            .with_context(|| format!("cannot make {}", partial.display()))?;
-        let repo = at(&info.sha);
-        let agent: Agent = Agent::config_builder()
-            .timeout_connect(Some(Duration::from_secs(30)))
-            .timeout_recv_response(Some(Duration::from_secs(60)))
-            .build()
-            .into();
-        for entry in &entries {
-            let url = repo.url(&entry.name);
-            fetch(
-                &agent,
-                &url,
-                wanted.token,
-                &partial.join(&entry.name),
-                entry,
-            )
-            .with_context(|| format!("cannot pull {} of {repository}", entry.name))?;
-        }
-        fs::write(
-            partial.join("INFILL-LICENCE.txt"),
-            format!("{repository}\n{licence}\n"),
-        )
-        .context("cannot write the licence down")?;
-    }
+/// If the name is none, the hub refuses or cannot be reached, or what it sends is not what it promised.
+pub fn pull(store: &Store, hub: &Hub, name: &str, revision: &str) -> anyhow::Result<Record> {
+    let asked = names::resolve(name)?;
+    let _lock = store.lock(&asked.name)?;
+    let listing = hub.list(&asked.repository, revision)?;
     let record = Record {
-        name,
-        repository,
-        revision: info.sha,
-        licence,
-        files: entries,
+        files: chosen(&listing, asked.quant.as_deref())?,
+        licence: licence(&listing),
+        name: asked.name,
+        repository: listing.repository.clone(),
+        revision: listing.revision.clone(),
     };
-    if store.partial(&record.name).exists() {
-        store.complete(&record)?;
+    eprintln!(
+        "{} at {}: licence {}",
+        record.repository, record.revision, record.licence
+    );
+    if store.holds(&record)? {
+        eprintln!("{} is in the store already", record.name);
+        return Ok(record);
     }
+    let partial = store.begin(&record)?;
+    for entry in &record.files {
+        fetch(hub, &listing, &partial.join(&entry.name), entry)
+            .with_context(|| format!("cannot pull {} of {}", entry.name, record.repository))?;
+    }
+    fs::write(
+        partial.join(LICENCE),
+        format!("{}\n{}\n", record.repository, record.licence),
+    )
+    .context("cannot write the licence down")?;
+    store.complete(&record)?;
     Ok(record)
 }
 
-fn licence(info: &Info, repository: &str) -> String {
-    let tag = info
-        .tags
-        .iter()
-        .find_map(|tag| tag.strip_prefix("license:"));
-    let named = info
-        .card
-        .as_ref()
-        .and_then(|card| card.license.as_deref())
-        .or(tag);
+fn licence(listing: &Listing) -> String {
+    let named = listing.licence.as_deref();
     let named = named.unwrap_or("not named; read the repository's page");
-    match names::licence_note(repository) {
+    match names::licence_note(&listing.repository) {
         Some(note) => format!("{named} ({note})"),
         None => named.to_owned(),
     }
 }
 
-/// The files that loading needs. Weights come once: as safetensors if there are any.
-fn entries(info: &Info) -> anyhow::Result<Vec<Entry>> {
-    let safe = info
-        .siblings
+/// The files that loading needs: the description, the tokenizer, the licence, and the weights in one form, safetensors
+/// if there are any. Files in folders are none of them: what makers put there is other forms of the same weights.
+fn chosen(listing: &Listing, quant: Option<&str>) -> anyhow::Result<Vec<Entry>> {
+    let names: Vec<&str> = listing
+        .files
         .iter()
-        .any(|file| file.rfilename.ends_with(".safetensors"));
+        .map(|file| file.name.as_str())
+        .filter(|name| names::is_plain(name))
+        .collect();
+    let weights = weights(&names, quant)
+        .with_context(|| format!("cannot choose files of {}", listing.repository))?;
     let mut entries = Vec::new();
-    for file in info
-        .siblings
-        .iter()
-        .filter(|file| is_needed(&file.rfilename, safe))
-    {
-        let (checksum, bytes) = match (&file.lfs, &file.blob) {
-            (Some(lfs), _) => (Checksum::Sha256(lfs.sha256.clone()), lfs.size.or(file.size)),
-            (None, Some(blob)) => (Checksum::Git(blob.clone()), file.size),
-            (None, None) => bail!("the hub gives no checksum for {}", file.rfilename),
-        };
-        entries.push(Entry {
-            name: file.rfilename.clone(),
-            bytes: bytes
-                .with_context(|| format!("the hub gives no size for {}", file.rfilename))?,
-            checksum,
-        });
-    }
-    let is_weights = |name: &str| {
-        [".safetensors", ".bin", ".gguf", ".pt"]
-            .iter()
-            .any(|end| name.ends_with(end))
-    };
-    if !entries.iter().any(|entry| is_weights(&entry.name)) {
-        bail!("the repository has no weights that infill can read");
+    for file in &listing.files {
+        if names::is_plain(&file.name) && (weights.contains(&*file.name) || is_needed(&file.name)) {
+            let lacks = |what| format!("the hub gives no {what} for {}", file.name);
+            entries.push(Entry {
+                name: file.name.clone(),
+                bytes: file.bytes.with_context(|| lacks("size"))?,
+                checksum: file.checksum.clone().with_context(|| lacks("checksum"))?,
+            });
+        }
     }
     Ok(entries)
 }
 
-fn is_needed(name: &str, safe: bool) -> bool {
-    if !names::is_plain(name) || name == "training_args.bin" {
-        return false;
+fn weights<'a>(names: &[&'a str], quant: Option<&str>) -> anyhow::Result<BTreeSet<&'a str>> {
+    let such = |start: &str, ends: &[&str]| -> BTreeSet<&'a str> {
+        let is_such =
+            |name: &&str| name.starts_with(start) && ends.iter().any(|end| name.ends_with(end));
+        names.iter().copied().filter(is_such).collect()
+    };
+    if quant.is_none() {
+        let forms = [
+            such("model", &[".safetensors", ".safetensors.index.json"]),
+            such("pytorch_model", &[".bin", ".bin.index.json"]),
+            such("mp_rank_", &[".pt"]),
+        ];
+        if let Some(form) = forms.into_iter().find(|form| !form.is_empty()) {
+            return Ok(form);
+        }
     }
-    let ends = |ends: &[&str]| ends.iter().any(|end| name.ends_with(end));
-    ends(&[".safetensors", ".safetensors.index.json", ".gguf"])
-        || (!safe && ends(&[".bin", ".bin.index.json", ".pt"]))
-        || [
-            "config.json",
-            "generation_config.json",
-            "tokenizer.json",
-            "tokenizer_config.json",
-            "tokenizer.model",
-        ]
-        .contains(&name)
-        || [
-            "ice_text.model",
-            "cog-pretrain.model",
-            "vocab.json",
-            "merges.txt",
-            "vocab.txt",
-            "added_tokens.json",
-        ]
-        .contains(&name)
-        || name.to_lowercase().starts_with("licen")
-        || name == "MODEL_LICENSE"
+    let mut files = such("", &[".gguf"]);
+    if files.is_empty() {
+        bail!("there are no weights that infill can read");
+    }
+    let all: Vec<&str> = files.iter().copied().collect();
+    if let Some(quant) = quant {
+        files.retain(|name| {
+            name.split(['-', '.'])
+                .any(|part| part.eq_ignore_ascii_case(quant))
+        });
+    }
+    // A file in parts, NAME-00001-of-00002.gguf, is one.
+    let whole: BTreeSet<&str> = files
+        .iter()
+        .map(|name| name.split("-00").next().unwrap_or(name))
+        .collect();
+    if whole.len() != 1 {
+        bail!(
+            "say which of its GGUF files, as in NAME:Q4_K_M; there are {}",
+            all.join(", ")
+        );
+    }
+    Ok(files)
+}
+
+/// Whether loading needs this file beside the weights.
+fn is_needed(name: &str) -> bool {
+    const NEEDED: &[&str] = &[
+        "config.json",
+        "generation_config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "tokenizer.model",
+        "ice_text.model",
+        "cog-pretrain.model",
+        "vocab.json",
+        "merges.txt",
+        "vocab.txt",
+        "added_tokens.json",
+        "MODEL_LICENSE",
+    ];
+    NEEDED.contains(&name) || name.to_lowercase().starts_with("licen")
 }
 
 /// Fetches one file, going on where its partial file ends.
-fn fetch(
-    agent: &Agent,
-    url: &str,
-    token: Option<&str>,
-    path: &Path,
-    entry: &Entry,
-) -> anyhow::Result<()> {
+fn fetch(hub: &Hub, listing: &Listing, path: &Path, entry: &Entry) -> anyhow::Result<()> {
     let bar = progress(entry);
     let mut failures = 0;
     loop {
@@ -246,15 +168,15 @@ fn fetch(
         if have >= entry.bytes && path.exists() {
             break;
         }
-        match append(agent, url, token, path, have, entry.bytes, &bar) {
-            Ok(()) => failures = 0,
-            Err(error) => {
-                let gained = fs::metadata(path).map_or(0, |data| data.len()) > have;
-                failures = if gained { 1 } else { failures + 1 };
-                if failures >= TRIES || error.downcast_ref::<Refused>().is_some() {
-                    return Err(error);
-                }
-                tracing::info!("the connection broke, going on: {error:#}");
+        if let Err(error) = append(hub, listing, path, have, entry, &bar) {
+            let gained = fs::metadata(path).map_or(0, |data| data.len()) > have;
+            failures = if gained { 1 } else { failures + 1 };
+            if failures >= TRIES || error.is::<Refused>() {
+                return Err(error);
+            }
+            tracing::info!("the connection broke, going on: {error:#}");
+            if !gained {
+                thread::sleep(PAUSE);
             }
         }
     }
@@ -272,33 +194,15 @@ fn fetch(
     Ok(())
 }
 
-/// An answer that no second try will change.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Refused(String);
-
 fn append(
-    agent: &Agent,
-    url: &str,
-    token: Option<&str>,
+    hub: &Hub,
+    listing: &Listing,
     path: &Path,
     have: u64,
-    bytes: u64,
+    entry: &Entry,
     bar: &ProgressBar,
 ) -> anyhow::Result<()> {
-    let mut request = agent.get(url);
-    if let Some(token) = token {
-        request = request.header("authorization", format!("Bearer {token}"));
-    }
-    if have > 0 {
-        request = request.header("range", format!("bytes={have}-"));
-    }
-    let response = request.call().map_err(|error| match error {
-        ureq::Error::StatusCode(status @ 400..500) => {
-            anyhow!(Refused(format!("the hub answered with status {status}")))
-        }
-        error => anyhow!(error),
-    })?;
+    let response = hub.get(&listing.url(&entry.name), have, &listing.repository)?;
     // A server that does not know ranges sends the whole file again.
     let goes_on = have > 0 && response.status() == 206;
     let mut file = OpenOptions::new()
@@ -307,8 +211,12 @@ fn append(
         .append(goes_on)
         .truncate(!goes_on)
         .open(path)?;
-    let mut left = if goes_on { bytes - have } else { bytes };
-    bar.set_position(bytes - left);
+    let mut left = if goes_on {
+        entry.bytes - have
+    } else {
+        entry.bytes
+    };
+    bar.set_position(entry.bytes - left);
     // No more than was promised, whatever the server sends.
     let mut body = response.into_body().into_reader();
     let mut buffer = vec![0; 1 << 16];
@@ -341,20 +249,45 @@ fn progress(entry: &Entry) -> ProgressBar {
         .with_message(entry.name.clone())
 }
 
-fn refusal(error: &ureq::Error, repository: &str) -> anyhow::Error {
-    match error {
-        ureq::Error::StatusCode(401 | 403) => anyhow!(
-            "the hub does not show {repository} to you: it is not there, or its makers want you to agree to their \
-             terms on its page; then set HF_TOKEN to a token of yours"
-        ),
-        ureq::Error::StatusCode(404) => {
-            anyhow!("the hub has no {repository} of that revision; check the name and --revision")
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_come_in_one_form() {
+        let safe = &[
+            "model-00001-of-00002.safetensors",
+            "model.safetensors.index.json",
+        ];
+        let pickled = &["pytorch_model.bin", "pytorch_model.bin.index.json"];
+        let split = &["m-Q8_0-00001-of-00002.gguf", "m-Q8_0-00002-of-00002.gguf"];
+        let others = &["training_args.bin", "adapter_model.safetensors", "x.py"];
+        let all = |parts: &[&[&'static str]]| parts.concat();
+        let set = |names: &[&'static str]| -> BTreeSet<&str> { names.iter().copied().collect() };
+        for (names, quant, expected) in [
+            (all(&[safe, pickled, split, others]), None, &safe[..]),
+            (all(&[pickled, split, others]), None, &pickled[..]),
+            (all(&[split, others]), None, &split[..]),
+            (
+                all(&[safe, split, &["m-Q4_K_M.gguf"]]),
+                Some("q8_0"),
+                &split[..],
+            ),
+            (
+                all(&[split, &["m-Q4_K_M.gguf"]]),
+                Some("Q4_K_M"),
+                &["m-Q4_K_M.gguf"][..],
+            ),
+        ] {
+            assert_eq!(weights(&names, quant).unwrap(), set(expected), "{names:?}");
         }
-        ureq::Error::StatusCode(status) => {
-            anyhow!("the hub answered with status {status} for {repository}")
+        for (names, quant) in [
+            (all(&[others]), None),
+            (all(&[split, &["m-Q4_K_M.gguf"]]), None),
+            (all(&[split]), Some("Q4_K")),
+            (all(&[safe]), Some("Q4_K")),
+        ] {
+            assert!(weights(&names, quant).is_err(), "{names:?}");
         }
-        error => anyhow!(
-            "cannot reach the hub: {error}; check the network, --endpoint and the proxy's settings"
-        ),
     }
 }
