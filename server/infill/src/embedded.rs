@@ -2,5 +2,11 @@
 //!
 //! The one place that embeds bytes; reading them is `glm`'s work. The file's card lies beside it.
 
+/// Bytes at an address that tensors can be read from in place; without it the linker puts them anywhere.
+#[repr(C, align(64))]
+struct Aligned<B: ?Sized>(B);
+
+static FILE: &Aligned<[u8]> = &Aligned(*include_bytes!("../../models/infill-v1.gguf"));
+
 /// The embedded model as GGUF: weights, tokenizer and template name in one.
-pub static MODEL: &[u8] = include_bytes!("../../models/infill-v1.gguf");
+pub static MODEL: &[u8] = &FILE.0;
