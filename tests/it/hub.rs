@@ -92,7 +92,7 @@ impl Hub {
     }
 
     pub fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap()
+        self.state.lock().expect("no test panics with it held")
     }
 
     /// `infill` with this store, asking this hub, with nothing of the user's environment.
@@ -142,7 +142,13 @@ impl Hub {
         let mut names: Vec<String> = fs::read_dir(self.models().join(folder))
             .into_iter()
             .flatten()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .map(|entry| {
+                entry
+                    .expect("it can be read")
+                    .file_name()
+                    .into_string()
+                    .expect("names are ASCII")
+            })
             .collect();
         names.sort();
         names
@@ -176,11 +182,17 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
             asked.token = Some(token.to_owned());
         }
     }
-    state.lock().unwrap().asked.push(asked.clone());
-    while state.lock().unwrap().mood == Mood::Hold && asked.path.ends_with(WEIGHTS) {
+    state
+        .lock()
+        .expect("no test panics with it held")
+        .asked
+        .push(asked.clone());
+    while state.lock().expect("no test panics with it held").mood == Mood::Hold
+        && asked.path.ends_with(WEIGHTS)
+    {
         thread::sleep(Duration::from_millis(5));
     }
-    let state = state.lock().unwrap();
+    let state = state.lock().expect("no test panics with it held");
     let mut reply = |status: &str, headers: &str, length: usize, body: &[u8]| {
         write!(
             stream,
