@@ -40,6 +40,7 @@ conversations! {
     selected_completion
     switching_models
     unknown_requests
+    watching_settings
 }
 
 #[test]

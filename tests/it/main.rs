@@ -6,6 +6,7 @@
 // A language client of a hundred lines: starts `infill lsp`, talks to it, and fails on messages
 // that no test has read.
 mod harness;
+mod hub;
 
 // Conversations with the server as text files: what the client says, and the shape of each answer.
 mod conversations;

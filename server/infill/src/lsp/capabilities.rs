@@ -10,6 +10,7 @@ use tower_lsp::lsp_types::{
 };
 
 use crate::lsp::proposed::INLINE_COMPLETION;
+use crate::models::settings;
 
 /// The command that switches to another model; its one argument is the name or path.
 pub const SELECT_MODEL: &str = "infill.selectModel";
@@ -21,6 +22,8 @@ pub struct Agreed {
     pub encoding: Encoding,
     /// The client wants inline completion registered by a request instead of announced.
     pub registers: bool,
+    /// The client tells of changed files if it is asked to.
+    pub watches: bool,
     /// The client shows progress that the server reports.
     pub progress: bool,
     /// The client wants to know what each answer took.
@@ -35,6 +38,7 @@ impl Default for Agreed {
         Agreed {
             encoding: Encoding::Utf16,
             registers: false,
+            watches: false,
             progress: false,
             timings: false,
             client: None,
@@ -49,6 +53,7 @@ impl Agreed {
         Agreed {
             encoding: encoding(params.pointer("/capabilities/general/positionEncodings")),
             registers: told("/capabilities/textDocument/inlineCompletion/dynamicRegistration"),
+            watches: told("/capabilities/workspace/didChangeWatchedFiles/dynamicRegistration"),
             progress: told("/capabilities/window/workDoneProgress"),
             timings: told("/initializationOptions/infill/timings"),
             client: params
@@ -90,16 +95,25 @@ impl Agreed {
         }
     }
 
-    /// The parameters of `client/registerCapability`, for a client that wants them. No document
-    /// selector of ours: the client's own list of documents holds.
+    /// The parameters of `client/registerCapability`, for a client that wants them: inline completion without a
+    /// document selector of ours, since the client's own list of documents holds; and the files of settings.
     pub fn registration(&self) -> Option<Value> {
-        self.registers.then(|| {
-            json!({ "registrations": [{
+        let completion = self.registers.then(|| {
+            json!({
                 "id": "infill-inline-completion",
                 "method": INLINE_COMPLETION,
                 "registerOptions": { "documentSelector": null },
-            }] })
-        })
+            })
+        });
+        let files = self.watches.then(|| {
+            json!({
+                "id": "infill-settings",
+                "method": "workspace/didChangeWatchedFiles",
+                "registerOptions": { "watchers": [{ "globPattern": format!("**/{}", settings::NAME) }] },
+            })
+        });
+        let registrations: Vec<Value> = completion.into_iter().chain(files).collect();
+        (!registrations.is_empty()).then(|| json!({ "registrations": registrations }))
     }
 }
 

@@ -4,6 +4,7 @@
 //! model is loaded on a thread of its own, with progress for clients that show it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -54,7 +55,12 @@ impl Backend {
     /// Loads the model that is chosen now, in the background.
     fn load(&self) {
         let session = Arc::clone(&self.session);
-        let loading = spawn_blocking(move || session.load());
+        let under_way = session.begin_load();
+        let loading = spawn_blocking(move || {
+            let loaded = session.load();
+            drop(under_way);
+            loaded
+        });
         tokio::spawn(report(
             loading,
             self.client.clone(),
@@ -145,7 +151,12 @@ impl LanguageServer for Backend {
         let Some(settings) = params.settings.get("infill") else {
             return;
         };
-        self.choose(settings).await;
+        if ["model", "quant", "template"]
+            .iter()
+            .any(|key| settings.get(key).is_some())
+        {
+            self.choose(settings).await;
+        }
     }
 
     async fn did_change_watched_files(&self, params: DidChangeWatchedFilesParams) {
@@ -189,7 +200,10 @@ impl LanguageServer for Backend {
 /// Tells the client how loading the model goes, and the user if it failed: nothing would ever be
 /// shown then, and only the user can choose another file.
 async fn report(loading: JoinHandle<Loaded>, client: Client, shows_progress: bool) {
-    let token = NumberOrString::String("infill/load".to_owned());
+    // One token a load: two may be under way.
+    static LOADS: AtomicUsize = AtomicUsize::new(0);
+    let number = LOADS.fetch_add(1, Ordering::Relaxed);
+    let token = NumberOrString::String(format!("infill/load/{number}"));
     let created = WorkDoneProgressCreateParams {
         token: token.clone(),
     };
@@ -233,6 +247,6 @@ async fn register(client: Client, registration: Value) {
     let params: RegistrationParams =
         serde_json::from_value(registration).expect("the registration has the protocol's shape");
     if let Err(error) = client.send_request::<RegisterCapability>(params).await {
-        tracing::warn!("the client did not register inline completion: {error}");
+        tracing::warn!("the client did not register what it said it would: {error}");
     }
 }

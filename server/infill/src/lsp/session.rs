@@ -6,7 +6,7 @@
 
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -40,6 +40,8 @@ pub struct Session {
     chosen: Mutex<Choice>,
     /// The choice that the model at hand was opened by. Held while a model is loaded, so that one loads at a time.
     loaded: Mutex<Option<Choice>>,
+    /// How many loads are under way or wait for one that is.
+    loads: AtomicUsize,
     folder: OnceLock<PathBuf>,
     model: watch::Sender<Model>,
     agreed: OnceLock<Agreed>,
@@ -58,6 +60,15 @@ pub enum Model {
     Failed(String),
 }
 
+/// A load that is under way, for as long as this lives.
+pub struct LoadUnderWay(Arc<Session>);
+
+impl Drop for LoadUnderWay {
+    fn drop(&mut self) {
+        self.0.loads.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 impl Session {
     /// A session whose model will be the one of this choice, or what `infill.toml` says where it says nothing, once
     /// [`Session::load`] is called.
@@ -68,6 +79,7 @@ impl Session {
             flags,
             chosen: Mutex::default(),
             loaded: Mutex::default(),
+            loads: AtomicUsize::new(0),
             folder: OnceLock::new(),
             model: watch::Sender::new(Model::Loading),
             agreed: OnceLock::new(),
@@ -110,6 +122,17 @@ impl Session {
                 Err(message)
             }
         }
+    }
+
+    /// Notes that a load is about to begin. [`Session::switching`] holds until the guard is dropped.
+    pub fn begin_load(self: &Arc<Self>) -> LoadUnderWay {
+        self.loads.fetch_add(1, Ordering::AcqRel);
+        LoadUnderWay(Arc::clone(self))
+    }
+
+    /// Whether a model is being loaded, or waits to be.
+    pub fn switching(&self) -> bool {
+        self.loads.load(Ordering::Acquire) > 0
     }
 
     /// Takes the client's choice down; [`Session::load`] acts on it.
@@ -199,5 +222,75 @@ impl Session {
     /// Waits for [`Session::end`].
     pub async fn ended(&self) {
         self.ended.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::thread;
+
+    use super::*;
+    use crate::lsp::request::status::status;
+
+    /// The built-in model under another name, in a file.
+    fn other_model(name: &str) -> String {
+        let folder = std::env::temp_dir().join(format!("infill-switching-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let mut bytes = crate::embedded::MODEL.to_vec();
+        let place = bytes
+            .windows(9)
+            .position(|part| part == b"infill-v1")
+            .unwrap();
+        bytes[place..place + 9].copy_from_slice(name.as_bytes());
+        let path = folder.join(format!("{name}.gguf"));
+        fs::write(&path, bytes).unwrap();
+        path.display().to_string()
+    }
+
+    fn choice(model: &str) -> Choice {
+        Choice {
+            model: Some(model.to_owned()),
+            ..Choice::default()
+        }
+    }
+
+    #[test]
+    fn the_old_model_answers_until_the_newest_choice_is_loaded() {
+        let session = Arc::new(Session::new(Choice::default()));
+        session.load().unwrap();
+        let name = |session: &Session| status(session).model;
+        assert_eq!(name(&session).as_deref(), Some("infill-v1"));
+        // Held, as while a model loads: both switches wait here.
+        let held = session.loaded.lock().unwrap();
+        let switches: Vec<_> = ["second-v1", "third--v1"]
+            .map(|name| {
+                session.choose(choice(&other_model(name)));
+                let under_way = session.begin_load();
+                let session = Arc::clone(&session);
+                thread::spawn(move || {
+                    let loaded = session.load();
+                    drop(under_way);
+                    loaded.map(|rooms| rooms.map(|rooms| rooms.model.name.clone()))
+                })
+            })
+            .into();
+        assert!(status(&session).switching);
+        assert_eq!(name(&session).as_deref(), Some("infill-v1"));
+        drop(held);
+        let loaded: Vec<_> = switches
+            .into_iter()
+            .map(|one| one.join().unwrap())
+            .collect();
+        // Whichever came first loaded the newest; the other found it loaded.
+        assert!(loaded.contains(&Ok(Some("third--v1".to_owned()))));
+        assert!(loaded.contains(&Ok(None)));
+        assert_eq!(name(&session).as_deref(), Some("third--v1"));
+        assert!(!status(&session).switching);
+
+        session.choose(choice("./nowhere.gguf"));
+        let why = session.load().err().unwrap();
+        assert!(why.contains("nowhere.gguf"), "{why}");
+        assert_eq!(name(&session).as_deref(), Some("third--v1"));
     }
 }

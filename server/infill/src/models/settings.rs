@@ -7,12 +7,15 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use glm::{Quant, Weights};
 use serde::{Deserialize, Deserializer};
 
 /// The file's name.
 pub const NAME: &str = "infill.toml";
+
+/// The most that is read of it, in bytes: a workspace of somebody else's may have anything under this name.
+const LARGEST: u64 = 1 << 20;
 
 /// Which model to use and how; what is not said is left to others or to the model's own files.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -42,8 +45,15 @@ impl Choice {
         let user = dirs::config_dir().map(|folder| folder.join("infill"));
         let folders = folder.ancestors().map(Path::to_owned).chain(user);
         for path in folders.map(|folder| folder.join(NAME)) {
-            match fs::read_to_string(&path) {
-                Ok(text) => return Choice::parse(&text, &path),
+            match fs::metadata(&path) {
+                Ok(data) if !data.is_file() || data.len() > LARGEST => {
+                    bail!("{} is not a file of settings", path.display());
+                }
+                Ok(_) => {
+                    let text = fs::read_to_string(&path)
+                        .with_context(|| format!("cannot read {}", path.display()))?;
+                    return Choice::parse(&text, &path);
+                }
                 Err(error)
                     if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
                 Err(error) => {
@@ -114,6 +124,17 @@ mod tests {
             let error = parse(text).unwrap_err().to_string();
             assert!(error.contains(place), "{error}");
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_file_is_not_read() {
+        let folder = std::env::temp_dir().join(format!("infill-settings-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", folder.join(NAME)).unwrap();
+        let error = Choice::found_from(&folder).unwrap_err().to_string();
+        fs::remove_dir_all(&folder).unwrap();
+        assert!(error.contains("not a file of settings"), "{error}");
     }
 
     #[test]

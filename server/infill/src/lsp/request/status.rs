@@ -13,6 +13,8 @@ pub struct Status {
     pub model: Option<String>,
     /// Why the model could not be loaded.
     pub message: Option<String>,
+    /// Whether another model is being loaded while this one answers.
+    pub switching: bool,
     /// Whether the engine has nothing to do.
     pub engine_idle: bool,
     /// How many documents are open.
@@ -38,6 +40,7 @@ pub fn status(session: &Session) -> Status {
         state: "loading",
         model: None,
         message: None,
+        switching: false,
         engine_idle: true,
         documents: session.documents.len(),
         pending: session.pending.len(),
@@ -51,6 +54,7 @@ pub fn status(session: &Session) -> Status {
         }
         Model::Ready(rooms) => {
             status.state = "ready";
+            status.switching = session.switching();
             status.model = Some(rooms.model.name.clone());
             status.engine_idle = rooms.engine.idle();
             status.cache = Cache {
