@@ -15,6 +15,7 @@ fn main() {
     torch();
     configs();
     tokenizers();
+    published_pieces();
 }
 
 fn write(target: &str, name: &str, first: Option<u8>, files: &[&[u8]]) {
@@ -219,6 +220,34 @@ fn tokenizers() {
             Some(3 + 8 * kind),
             &[&model],
         );
+    }
+}
+
+/// The sentencepiece models among the data, as every kind of such a tokenizer.
+fn published_pieces() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/tokenizers");
+    for entry in fs::read_dir(data).expect("the data lie beside the other tests") {
+        let folder = entry.expect("the folder can be listed").path();
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        for file in ["tokenizer.model", "ice_text.model", "cog-pretrain.model"] {
+            if let (false, Ok(model)) = (*name == *"tiktoken", fs::read(folder.join(file))) {
+                for kind in 0..3 {
+                    let place = 8 * kind;
+                    write(
+                        "tokenizer",
+                        &format!("{name}-pieces-{kind}"),
+                        Some(2 + place),
+                        &[&model],
+                    );
+                    write(
+                        "tokenizer",
+                        &format!("{name}-ice-{kind}"),
+                        Some(3 + place),
+                        &[&model],
+                    );
+                }
+            }
+        }
     }
 }
 
