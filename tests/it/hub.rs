@@ -137,6 +137,12 @@ impl Hub {
         self.home.join("models")
     }
 
+    /// Whether `model verify` finds every file as it came. That these weights are none is another matter.
+    pub fn is_as_pulled(&self) -> bool {
+        let output = self.infill(&["model", "verify", NAME]);
+        String::from_utf8_lossy(&output.stdout).contains("all as they were pulled")
+    }
+
     /// The names of a model's files; none if it has no folder.
     pub fn files(&self, folder: &str) -> Vec<String> {
         let mut names: Vec<String> = fs::read_dir(self.models().join(folder))

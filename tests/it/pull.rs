@@ -43,10 +43,9 @@ fn what_was_pulled_is_whole_listed_and_verified() {
         said(&used)
     );
 
-    let verifies = || hub.infill(&["model", "verify", NAME]).status.success();
-    assert!(verifies());
+    assert!(hub.is_as_pulled());
     fs::write(folder.join("config.json"), "{ }").unwrap();
-    assert!(!verifies());
+    assert!(!hub.is_as_pulled());
     let removes = |yes: &[&str]| hub.infill(&[&["model", "remove", NAME], yes].concat());
     assert!(!removes(&[]).status.success(), "nobody said --yes");
     assert!(removes(&["--yes"]).status.success());
@@ -77,7 +76,7 @@ fn a_hub_without_ranges_sends_everything_again() {
     hub.fails();
     hub.state().mood = Mood::Whole;
     hub.pulled();
-    assert!(hub.infill(&["model", "verify", NAME]).status.success());
+    assert!(hub.is_as_pulled());
 }
 
 #[test]
@@ -224,7 +223,7 @@ fn another_revision_replaces_the_files_and_keeps_what_is_the_same() {
     ];
     assert_eq!(hub.files(NAME), files);
     assert!(hub.asked("vocab.txt").is_empty());
-    assert!(hub.infill(&["model", "verify", NAME]).status.success());
+    assert!(hub.is_as_pulled());
 }
 
 #[test]
@@ -288,7 +287,7 @@ fn a_crash_while_a_model_is_replaced_or_removed_is_made_good() {
     // A file is lost.
     fs::remove_file(folder.join("config.json")).unwrap();
     hub.pulled();
-    assert!(hub.infill(&["model", "verify", NAME]).status.success());
+    assert!(hub.is_as_pulled());
     // Removing got as far as moving it away.
     fs::rename(&folder, &old).unwrap();
     assert!(
@@ -333,7 +332,7 @@ fn a_hub_that_speaks_as_modelscope_does_is_understood() {
         hub.asked(WEIGHTS)[0].path,
         format!("/models/ZhipuAI/{NAME}/resolve/master/{WEIGHTS}")
     );
-    assert!(hub.infill(&["model", "verify", NAME]).status.success());
+    assert!(hub.is_as_pulled());
     hub.state().modelscope = false;
     hub.state().revision = "no such";
     let other = hub.infill(&["model", "pull", "a/b"]);

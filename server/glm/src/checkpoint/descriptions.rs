@@ -244,8 +244,10 @@ fn gguf(pairs: &[(String, Pair)], rows: usize, columns: usize) -> Result<Config,
         vec![rows, columns],
         GgmlDType::F32,
     );
-    let mut bytes = header(pairs, &[&part]);
-    bytes.resize(bytes.len() + part.bytes as usize, 0);
+    // A file with fewer tensors than blocks is refused before its sizes are looked at.
+    let others = ["a", "b"].map(|name| Part::ggml(name.into(), vec![8], GgmlDType::F32));
+    let mut bytes = header(pairs, &[&part, &others[0], &others[1]]);
+    bytes.resize(bytes.len() + part.bytes as usize + 64, 0);
     let parts = [("a file".to_owned(), &bytes[..])];
     let opened = Opened::gguf(&parts)?;
     Config::read(&Checkpoint::new(

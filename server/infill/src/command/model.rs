@@ -61,27 +61,30 @@ fn list(arguments: &ListArgs) -> anyhow::Result<()> {
 fn verify(arguments: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let store = Store::of_user()?;
     let name = &arguments.model;
-    let mut faults = match store.record(name) {
-        Ok(Some(record)) => store.faults(&record)?,
-        // A path is no name of the store.
-        Ok(None) | Err(_) => Vec::new(),
-    };
+    let mut faults = Vec::new();
+    // A path is no name of the store.
+    if let Ok(Some(record)) = store.record(name) {
+        faults = store.faults(&record)?;
+        if faults.is_empty() {
+            let count = record.files.len();
+            say(&format!("{name}: {count} files, all as they were pulled\n"))?;
+        }
+    }
     if faults.is_empty() {
         let (source, _) = open::source(Some(name))?;
         faults = glm::verify(&source).map_err(|error| anyhow!("{error}"))?;
-    }
-    for fault in &faults {
-        eprintln!("infill: {fault}");
     }
     if faults.is_empty() {
         say(&format!(
             "{name}: every tensor is there, has its shape and holds finite numbers\n"
         ))?;
-        Ok(ExitCode::SUCCESS)
-    } else {
-        eprintln!("infill: {name} is damaged; get or export it again");
-        Ok(ExitCode::FAILURE)
+        return Ok(ExitCode::SUCCESS);
     }
+    for fault in &faults {
+        eprintln!("infill: {fault}");
+    }
+    eprintln!("infill: {name} is damaged; get or export it again");
+    Ok(ExitCode::FAILURE)
 }
 
 fn remove(arguments: &RemoveArgs) -> anyhow::Result<()> {
