@@ -149,17 +149,19 @@ impl Attention<'_> {
         let (group, size) = (self.group(), self.heads.size);
         let first = key_head * group;
         let tiled = group / TILE * TILE;
-        let mut scores = self.scores([visible; TILE]);
-        for from in (0..tiled).step_by(TILE) {
-            let tile = Tile {
-                queries: std::array::from_fn(|m| self.query(0, first + from + m)),
-                visible: [visible; TILE],
-                places: std::array::from_fn(|m| (from + m) * size),
-            };
-            self.tile(&tile, key_head, &mut scores, out);
+        if tiled > 0 {
+            let mut scores = self.scores([visible; TILE]);
+            for from in (0..tiled).step_by(TILE) {
+                let tile = Tile {
+                    queries: std::array::from_fn(|m| self.query(0, first + from + m)),
+                    visible: [visible; TILE],
+                    places: std::array::from_fn(|m| (from + m) * size),
+                };
+                self.tile(&tile, key_head, &mut scores, out);
+            }
         }
-        let [scores, ..] = scores;
-        let mut scores = [scores];
+        // Without shared keys this is all there is: one row of scores, not a tile of them.
+        let mut scores = self.scores([visible; 1]);
         for from in tiled..group {
             let tile = Tile {
                 queries: [self.query(0, first + from)],
