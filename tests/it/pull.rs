@@ -44,6 +44,9 @@ fn what_was_pulled_is_whole_listed_and_verified() {
     );
 
     assert!(hub.is_as_pulled());
+    let shouted = hub.infill(&["model", "verify", &NAME.to_uppercase()]);
+    let told = String::from_utf8_lossy(&shouted.stdout).into_owned();
+    assert!(told.contains("all as they were pulled"), "{told}");
     fs::write(folder.join("config.json"), "{ }").unwrap();
     assert!(!hub.is_as_pulled());
     let removes = |yes: &[&str]| hub.infill(&[&["model", "remove", NAME], yes].concat());

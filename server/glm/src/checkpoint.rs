@@ -322,11 +322,4 @@ impl<'a> Checkpoint<'a> {
 }
 
 #[cfg(test)]
-mod containers;
-#[cfg(test)]
-mod descriptions;
-#[cfg(test)]
-#[cfg(target_os = "linux")]
-mod peak;
-#[cfg(test)]
 mod tests;

@@ -1,5 +1,10 @@
 //! Tests of our own files: whole, cut, and with wrong values and bytes.
 
+mod containers;
+mod descriptions;
+#[cfg(target_os = "linux")]
+mod peak;
+
 use crate::{
     Device, Error, Model, Source,
     fixture::{self, Random, Weights},

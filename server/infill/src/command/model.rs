@@ -11,6 +11,7 @@ use anyhow::{Context as _, anyhow, bail};
 
 use crate::flags::{ListArgs, ModelCommand, PullArgs, RemoveArgs, VerifyArgs};
 use crate::models::hub::Hub;
+use crate::models::names;
 use crate::models::open;
 use crate::models::pull;
 use crate::models::store::Store;
@@ -59,11 +60,14 @@ fn list(arguments: &ListArgs) -> anyhow::Result<()> {
 
 /// Checks the files against what was recorded when they were pulled, then the model in them.
 fn verify(arguments: &VerifyArgs) -> anyhow::Result<ExitCode> {
-    let store = Store::of_user()?;
     let name = &arguments.model;
+    let (source, path) = open::source(Some(name))?;
+    let store = Store::of_user()?;
+    let stored = names::stored(name);
     let mut faults = Vec::new();
-    // A path is no name of the store.
-    if let Ok(Some(record)) = store.record(name) {
+    if path == Some(store.folder(&stored))
+        && let Some(record) = store.record(&stored)?
+    {
         faults = store.faults(&record)?;
         if faults.is_empty() {
             let count = record.files.len();
@@ -71,7 +75,6 @@ fn verify(arguments: &VerifyArgs) -> anyhow::Result<ExitCode> {
         }
     }
     if faults.is_empty() {
-        let (source, _) = open::source(Some(name))?;
         faults = glm::verify(&source).map_err(|error| anyhow!("{error}"))?;
     }
     if faults.is_empty() {

@@ -5,9 +5,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::timeout;
 use tower_lsp::jsonrpc::{Error, Result};
 use tower_lsp::lsp_types::notification::Progress;
 use tower_lsp::lsp_types::request::{RegisterCapability, WorkDoneProgressCreate};
@@ -26,6 +28,9 @@ use crate::lsp::session::Session;
 use crate::lsp::watchdog;
 use crate::models::settings::{self, Choice};
 use crate::rooms::Rooms;
+
+/// How long a client may take to make room for a load's progress; past it the load goes on unshown.
+const CREATE_WAIT: Duration = Duration::from_secs(5);
 
 /// What loading a model gives; see [`Session::load`].
 type Loaded = std::result::Result<Option<Arc<Rooms>>, String>;
@@ -207,11 +212,12 @@ async fn report(loading: JoinHandle<Loaded>, client: Client, shows_progress: boo
     let created = WorkDoneProgressCreateParams {
         token: token.clone(),
     };
-    let progress = shows_progress
-        && client
-            .send_request::<WorkDoneProgressCreate>(created)
-            .await
-            .is_ok();
+    // A client that never answers must not keep a failure from its user.
+    let created = timeout(
+        CREATE_WAIT,
+        client.send_request::<WorkDoneProgressCreate>(created),
+    );
+    let progress = shows_progress && matches!(created.await, Ok(Ok(())));
     let tell = async |step| {
         if progress {
             let value = ProgressParamsValue::WorkDone(step);

@@ -1,7 +1,7 @@
 //! Tests of the containers on files that the makers' own libraries wrote (`tests/data/checkpoints/make.py`), whole,
 //! cut and with wrong bytes.
 
-use super::{
+use super::super::{
     gguf::{Gguf, Value},
     safetensors, torch,
     view::{Entry, Kind, View},

@@ -1,7 +1,7 @@
 //! Tests of what describes a model: descriptions that are refused, with the words of the error, for each reader; and
 //! our own, read back as it was written.
 
-use super::{
+use super::super::{
     Checkpoint, Source, inspect,
     opened::Opened,
     source::Files,

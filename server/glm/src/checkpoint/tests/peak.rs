@@ -3,7 +3,7 @@
 //! Each model is written to a temporary folder and loaded by a process of its own, whose greatest resident size the
 //! system tells. Linux alone; slow, so only on request: `cargo test -p glm -- --ignored peak --nocapture`.
 
-use super::{
+use super::super::{
     Source, inspect,
     needs::needs,
     write::{self, Part},
@@ -309,7 +309,7 @@ fn peak_of_loading_is_little_more_than_the_model() {
         assert_eq!(info.config, config(layers));
         for wanted in types {
             let foretold = info.memory(weights(wanted), 0).weights;
-            let test = "checkpoint::peak::peak_of_loading_is_little_more_than_the_model";
+            let test = "checkpoint::tests::peak::peak_of_loading_is_little_more_than_the_model";
             let output = Command::new(std::env::current_exe().unwrap())
                 .args(["--exact", test, "--ignored", "--nocapture"])
                 .env(CHILD, format!("{wanted} {}", path.display()))
