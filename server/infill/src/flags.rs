@@ -59,6 +59,19 @@ pub struct ModelArgs {
     /// Quantize its matrices while loading: q8_0, q6_k, q5_k, q4_k, q4_0, int8 or int4
     #[arg(long)]
     pub quant: Option<Quant>,
+    /// Threads to run it on; the default leaves room for the editor
+    #[arg(long, value_name = "N", value_parser = from_one)]
+    pub threads: Option<usize>,
+    /// Most tokens of text around the cursor that it reads
+    #[arg(long, value_name = "TOKENS", value_parser = from_one)]
+    pub window: Option<usize>,
+}
+
+fn from_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("expected a number from 1".to_owned()),
+        Ok(number) => Ok(number),
+    }
 }
 
 impl ModelArgs {
@@ -68,6 +81,8 @@ impl ModelArgs {
             model: self.model.clone(),
             quant: self.quant,
             template: None,
+            threads: self.threads,
+            window: self.window,
         }
     }
 }
