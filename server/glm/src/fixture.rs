@@ -32,6 +32,35 @@ pub fn embedded() -> Config {
     glm(4, 256, 4, 1024, 8192, 512)
 }
 
+/// A model of a later generation, of a size that a laptop runs while someone types: 42 million parameters.
+pub fn causal() -> Config {
+    let first = glm(12, 512, 8, 1408, 16_384, 2048);
+    Config {
+        architecture: Architecture::ChatGlm2,
+        norm: Norm::Rms,
+        attention: Attention::Grouped(Grouped {
+            heads: 8,
+            kv_heads: 2,
+            head_size: 64,
+            qkv_bias: true,
+            qk_norm: false,
+        }),
+        positions: Positions::Rotary(Rotary {
+            size: 32,
+            pairs: Pairs::Interleaved,
+            base: 10_000.0,
+            rows: 1,
+            half_frequencies: false,
+            yarn: None,
+        }),
+        prefix: false,
+        gated: true,
+        activation: Activation::Silu,
+        linear_bias: false,
+        ..first
+    }
+}
+
 /// A model of the first generation, with these sizes.
 pub fn glm(
     layers: usize,

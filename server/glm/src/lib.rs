@@ -18,6 +18,7 @@ mod mask;
 mod model;
 mod positions;
 mod weights;
+mod workspace;
 
 pub use candle_core::Device;
 pub use checkpoint::{GgufTokenizer, Info, Memory, Source, TensorInfo, inspect, quantize, verify};
@@ -27,5 +28,6 @@ pub use config::{
 };
 pub use error::Error;
 pub use kv::KvCache;
-pub use model::{Chunk, Logits, Model, Want};
+pub use model::{Chunk, Logits, Model, Part, Want};
 pub use weights::{Quant, Weights};
+pub use workspace::Workspace;

@@ -10,6 +10,7 @@ use crate::{
     layer::{Layer, Matrix, Norm, Pass},
     mask::Mask,
     positions::{Positions, look_up},
+    workspace::Workspace,
 };
 use candle_core::{Device, Tensor};
 
@@ -52,26 +53,50 @@ pub struct Chunk<'a> {
 /// Which rows of logits are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Want {
+    /// None: the tokens only go into the cache, and the head is not run.
+    None,
     /// The last token's.
     Last,
     /// Every token's.
     All,
 }
 
-/// Rows of logits, one number a vocabulary entry.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Logits {
+impl Want {
+    /// Rows of logits for a chunk of that many tokens.
+    fn rows(self, tokens: usize) -> usize {
+        match self {
+            Want::None => 0,
+            Want::Last => 1,
+            Want::All => tokens,
+        }
+    }
+}
+
+/// One sequence's share of a pass.
+#[derive(Debug)]
+pub struct Part<'a> {
+    /// The tokens to run.
+    pub chunk: Chunk<'a>,
+    /// The cache of their sequence.
+    pub kv: &'a mut KvCache,
+    /// Which of their logits are wanted.
+    pub want: Want,
+}
+
+/// Rows of logits, one number a vocabulary entry, in the [`Workspace`] of the pass that made them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Logits<'a> {
     /// How many rows.
     pub rows: usize,
     /// Length of a row.
     pub vocab: usize,
     /// The rows, one after the other.
-    pub values: Vec<f32>,
+    pub values: &'a [f32],
 }
 
-impl Logits {
+impl<'a> Logits<'a> {
     /// One row.
-    pub fn row(&self, row: usize) -> &[f32] {
+    pub fn row(&self, row: usize) -> &'a [f32] {
         &self.values[row * self.vocab..][..self.vocab]
     }
 
@@ -158,63 +183,84 @@ impl Model {
         KvCache::new(&self.config)
     }
 
-    /// Runs the tokens of `chunk` after those in `kv` and gives the logits wanted. `halt` is asked before each layer;
-    /// once it says true the pass ends with [`Error::Halted`]. After any error the cache is as before.
-    pub fn forward(
-        &self,
-        chunk: &Chunk,
-        kv: &mut KvCache,
-        want: Want,
-        halt: &(dyn Fn() -> bool + Sync),
-    ) -> Result<Logits, Error> {
-        self.check(chunk)?;
-        self.pool.install(|| self.run(chunk, kv, want, halt))
+    /// Room for the passes of this model.
+    pub fn workspace(&self) -> Workspace {
+        Workspace::new(self.config.vocabulary)
     }
 
+    /// Runs several sequences' chunks in one pass, each after the tokens in its cache; [`Workspace::logits`] has the
+    /// logits wanted. `between` is called on the calling thread before each layer; once it says true the pass ends with
+    /// [`Error::Halted`]. It may itself run another pass, with another workspace and other caches. After any error
+    /// every cache is as before.
+    pub fn forward(
+        &self,
+        parts: &mut [Part<'_>],
+        work: &mut Workspace,
+        between: &mut dyn FnMut() -> bool,
+    ) -> Result<(), Error> {
+        work.clear();
+        for part in &*parts {
+            self.check(&part.chunk)?;
+        }
+        for part in &mut *parts {
+            let rows = self.run(part, work, between)?;
+            work.close(rows);
+        }
+        for part in parts {
+            part.kv.extend(part.chunk.ids.len());
+        }
+        Ok(())
+    }
+
+    /// Runs one part and appends its logits; gives their number of rows.
     fn run(
         &self,
-        chunk: &Chunk,
-        kv: &mut KvCache,
-        want: Want,
-        halt: &(dyn Fn() -> bool + Sync),
-    ) -> Result<Logits, Error> {
+        part: &mut Part<'_>,
+        work: &mut Workspace,
+        between: &mut dyn FnMut() -> bool,
+    ) -> Result<usize, Error> {
+        let Part { chunk, kv, want } = part;
         let new = chunk.ids.len();
         let prefix = if self.config.prefix { chunk.prefix } else { 0 };
         let pass = Pass {
             mask: Mask::new(prefix, kv.len(), new)?,
             turns: self.positions.turns(chunk.positions),
         };
-        let wanted = if want == Want::All { new } else { 1 };
+        let wanted = want.rows(new);
         let x = self.embedding.rows(chunk.ids, &self.device)?;
         let mut x = self.positions.add(x, chunk.positions)?;
+        // The last layer always gives a row, since it has keys and values to write.
+        let kept = wanted.max(1);
         let asking = match &self.top_query {
-            Some(table) => Some(look_up(table, &chunk.positions[0][new - wanted..])?),
+            Some(table) => Some(look_up(table, &chunk.positions[0][new - kept..])?),
             None => None,
         };
         let last = self.layers.len() - 1;
         for (index, (layer, kv)) in self.layers.iter().zip(kv.layers_mut()).enumerate() {
-            if halt() {
+            if between() {
                 return Err(Error::Halted);
             }
             // No later layer needs the other rows of the last one.
-            let keep = if index == last { wanted } else { new };
+            let keep = if index == last { kept } else { new };
             let asking = asking.as_ref().filter(|_| index == last);
-            if asking.is_some() {
-                // The norm that closes other models comes before the layer whose queries are learned.
-                x = self.norm.forward(&x)?;
-            }
-            x = layer.forward(&x, asking, &pass, kv, keep)?;
+            x = self.pool.install(|| {
+                if asking.is_some() {
+                    // The norm that closes other models comes before the layer whose queries are learned.
+                    x = self.norm.forward(&x)?;
+                }
+                layer.forward(&x, asking, &pass, kv, keep)
+            })?;
         }
-        if asking.is_none() {
-            x = self.norm.forward(&x)?;
+        if wanted > 0 {
+            let logits = self.pool.install(|| {
+                if asking.is_none() {
+                    x = self.norm.forward(&x)?;
+                }
+                self.head.as_ref().unwrap_or(&self.embedding).forward(&x)
+            })?;
+            work.extend(&numbers(&logits)?);
         }
-        let logits = self.head.as_ref().unwrap_or(&self.embedding).forward(&x)?;
-        kv.extend(new);
-        Ok(Logits {
-            rows: wanted,
-            vocab: self.config.vocabulary,
-            values: numbers(&logits)?,
-        })
+        Ok(wanted)
     }
 
     fn check(&self, chunk: &Chunk) -> Result<(), Error> {

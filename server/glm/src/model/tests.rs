@@ -5,7 +5,6 @@ use crate::{
     fixture::{self, Weights as Stored},
     kernels::reference::assert_close,
 };
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 const IDS: [u32; 12] = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8];
 const ROWS: [[u32; 12]; 2] = [
@@ -28,10 +27,17 @@ fn run(model: &Model, kv: &mut KvCache, first: usize, end: usize) -> Vec<f32> {
         positions: [&ROWS[0][first..end], &ROWS[1][first..end]],
         prefix: 8,
     };
+    logits(model, chunk, kv, Want::All)
+}
+
+/// The logits of one chunk after what is in the cache.
+fn logits(model: &Model, chunk: Chunk, kv: &mut KvCache, want: Want) -> Vec<f32> {
+    let mut work = model.workspace();
+    let part = Part { chunk, kv, want };
     model
-        .forward(&chunk, kv, Want::All, &|| false)
-        .unwrap()
-        .values
+        .forward(&mut [part], &mut work, &mut || false)
+        .unwrap();
+    work.logits(0).values.to_vec()
 }
 
 /// Runs `test` on a random model of every member, with plain and with quantized weights.
@@ -47,15 +53,11 @@ fn on_all(test: impl Fn(&Model, &str)) {
 #[test]
 fn the_last_row_is_the_last_of_all_rows() {
     on_all(|model, name| {
-        let all = model
-            .forward(&chunk(), &mut model.kv(), Want::All, &|| false)
-            .unwrap();
-        let last = model
-            .forward(&chunk(), &mut model.kv(), Want::Last, &|| false)
-            .unwrap();
-        assert_eq!((all.rows, all.vocab, last.rows), (12, 100, 1), "{name}");
-        assert!(all.values.iter().all(|logit| logit.is_finite()), "{name}");
-        assert_close(last.row(0), all.row(11), 1e-4);
+        let all = logits(model, chunk(), &mut model.kv(), Want::All);
+        let last = logits(model, chunk(), &mut model.kv(), Want::Last);
+        assert_eq!((all.len(), last.len()), (1200, 100), "{name}");
+        assert!(all.iter().all(|logit| logit.is_finite()), "{name}");
+        assert_close(&last, &all[1100..], 1e-4);
     });
 }
 
@@ -92,9 +94,7 @@ fn what_is_cut_off_can_be_run_again() {
             positions: [&[2, 2], &[2, 3]],
             prefix: 8,
         };
-        model
-            .forward(&other, &mut kv, Want::Last, &|| false)
-            .unwrap();
+        logits(model, other, &mut kv, Want::Last);
         kv.truncate(9);
         assert_eq!(kv.len(), 9);
         assert_eq!(run(model, &mut kv, 9, 12), want, "{name}");
@@ -108,17 +108,25 @@ fn a_halted_pass_leaves_the_cache_as_it_was() {
         run(model, &mut kv, 0, 9);
         let want = run(model, &mut kv, 9, 12);
         kv.truncate(9);
-        let asked = AtomicUsize::new(0);
-        let halt = || asked.fetch_add(1, Ordering::SeqCst) == 1;
+        let mut asked = 0;
+        let mut halt = || {
+            asked += 1;
+            asked == 2
+        };
         let other = Chunk {
             ids: &[50, 51],
             positions: [&[2, 2], &[5, 6]],
             prefix: 8,
         };
-        let halted = model.forward(&other, &mut kv, Want::Last, &halt);
+        let part = Part {
+            chunk: other,
+            kv: &mut kv,
+            want: Want::Last,
+        };
+        let halted = model.forward(&mut [part], &mut model.workspace(), &mut halt);
         assert!(matches!(halted, Err(Error::Halted)), "{name}");
         // Asked before each layer, until it says so.
-        assert_eq!((asked.into_inner(), kv.len()), (2, 9), "{name}");
+        assert_eq!((asked, kv.len()), (2, 9), "{name}");
         assert_eq!(run(model, &mut kv, 9, 12), want, "{name}");
     });
 }
@@ -143,8 +151,14 @@ fn a_cache_holds_what_was_foretold() {
 fn what_does_not_fit_the_model_is_refused_with_the_reason() {
     let model = fixture::model(&fixture::tiny(100), Stored::F32, 1);
     let refused = |chunk: Chunk| {
+        let mut kv = model.kv();
+        let part = Part {
+            chunk,
+            kv: &mut kv,
+            want: Want::Last,
+        };
         let error = model
-            .forward(&chunk, &mut model.kv(), Want::Last, &|| false)
+            .forward(&mut [part], &mut model.workspace(), &mut || false)
             .unwrap_err();
         assert!(matches!(error, Error::Input(_)));
         error.to_string()
@@ -188,4 +202,37 @@ fn what_does_not_fit_the_model_is_refused_with_the_reason() {
         })
         .contains("split")
     );
+}
+
+/// A pass of several sequences: each gets what it would get alone, and one that wants nothing is cached all the same.
+#[test]
+fn sequences_in_one_pass_do_not_touch_one_another() {
+    on_all(|model, name| {
+        let lengths = [9, 12, 10];
+        let alone = lengths.map(|length| run(model, &mut model.kv(), 0, length));
+        let mut caches = lengths.map(|_| model.kv());
+        let wants = [Want::All, Want::None, Want::Last];
+        let mut parts: Vec<Part> = caches
+            .iter_mut()
+            .zip(lengths)
+            .zip(wants)
+            .map(|((kv, length), want)| Part {
+                chunk: Chunk {
+                    ids: &IDS[..length],
+                    positions: [&ROWS[0][..length], &ROWS[1][..length]],
+                    prefix: 8,
+                },
+                kv,
+                want,
+            })
+            .collect();
+        let mut work = model.workspace();
+        model.forward(&mut parts, &mut work, &mut || false).unwrap();
+        assert_close(work.logits(0).values, &alone[0], 1e-4);
+        assert_eq!(work.logits(1).rows, 0, "{name}");
+        assert_close(work.logits(2).values, &alone[2][900..], 1e-4);
+        assert_eq!(caches.each_ref().map(KvCache::len), lengths, "{name}");
+        caches[1].truncate(11);
+        assert_close(&run(model, &mut caches[1], 11, 12), &alone[1][1100..], 1e-4);
+    });
 }
