@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, anyhow, bail};
 use fastrand::Rng;
-use glm::{Chunk, KvCache, Model, Want};
+use glm::{Chunk, KvCache, Model, Part, Want, Workspace};
 use serde::Serialize;
 
 use crate::flags::EngineArgs;
@@ -74,23 +74,23 @@ pub fn run(arguments: &EngineArgs) -> anyhow::Result<()> {
         bail!("the model has a context of {context} tokens; ask for fewer");
     }
     let mut rng = Rng::with_seed(1);
-    let rounds = usize::from(arguments.repeat) + 1;
-    let measure = |rng: &mut Rng, count: usize, at_once: usize| -> anyhow::Result<Speed> {
-        let speeds: anyhow::Result<Vec<f64>> = (0..rounds)
-            .map(|_| {
-                let ids = random(&model, count, rng);
-                let (mut kv, began) = (model.kv(), Instant::now());
-                for (index, ids) in ids.chunks(at_once).enumerate() {
-                    pass(&model, &mut kv, ids, index * at_once)?;
-                }
-                Ok(count as f64 / began.elapsed().as_secs_f64())
-            })
-            .collect();
-        // The first round warms up.
-        Ok(Speed::new(speeds?.split_off(1)))
+    let (mut kv, mut work) = (model.kv(), model.workspace());
+    let mut measure = |count: usize, at_once: usize| -> anyhow::Result<Speed> {
+        let mut round = || {
+            let ids = random(&model, count, &mut rng);
+            kv.truncate(0);
+            let began = Instant::now();
+            for (index, ids) in ids.chunks(at_once).enumerate() {
+                pass(&model, &mut kv, &mut work, ids, index * at_once)?;
+            }
+            Ok(count as f64 / began.elapsed().as_secs_f64())
+        };
+        round()?;
+        let speeds: anyhow::Result<Vec<f64>> = (0..arguments.repeat).map(|_| round()).collect();
+        Ok(Speed::new(speeds?))
     };
-    let prefill = measure(&mut rng, prompt, prompt)?;
-    let decode = measure(&mut rng, generate, 1)?;
+    let prefill = measure(prompt, prompt)?;
+    let decode = measure(generate, 1)?;
     let report = Report {
         model: model.name().to_owned(),
         threads: arguments.threads,
@@ -126,15 +126,22 @@ fn random(model: &Model, count: usize, rng: &mut Rng) -> Vec<u32> {
 }
 
 /// Runs tokens after `past` others.
-fn pass(model: &Model, kv: &mut KvCache, ids: &[u32], past: usize) -> anyhow::Result<()> {
+fn pass(
+    model: &Model,
+    kv: &mut KvCache,
+    work: &mut Workspace,
+    ids: &[u32],
+    past: usize,
+) -> anyhow::Result<()> {
     let places: Vec<u32> = (past..past + ids.len()).map(|place| place as u32).collect();
     let chunk = Chunk {
         ids,
         positions: [&places, &vec![0; ids.len()]],
         prefix: 0,
     };
-    let logits = model.forward(&chunk, kv, Want::Last, &|| false);
-    logits.map(drop).map_err(|error| anyhow!("{error}"))
+    let want = Want::Last;
+    let passed = model.forward(&mut [Part { chunk, kv, want }], work, &mut || false);
+    passed.map_err(|error| anyhow!("{error}"))
 }
 
 #[cfg(test)]
