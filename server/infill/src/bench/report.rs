@@ -21,11 +21,11 @@ pub struct Report {
     /// Share of requests that were answered before the next key; all of them without a pace.
     answered_share: f64,
     /// Milliseconds from the keystroke to its answer.
-    latency_ms: Spread,
+    latency_ms: Option<Spread>,
     /// The same, of those that had something to show.
-    first_text_ms: Spread,
+    first_text_ms: Option<Spread>,
     /// Milliseconds from a jump to the first answer at the new place.
-    jump_ms: Spread,
+    jump_ms: Option<Spread>,
     /// Tokens that the model read for a keystroke.
     tokens_prefilled: Option<Spread>,
     /// Tokens that the model wrote for a keystroke.
@@ -70,7 +70,7 @@ pub struct Around {
 #[derive(Debug, Serialize)]
 struct Sort {
     count: usize,
-    latency_ms: Spread,
+    latency_ms: Option<Spread>,
     tokens_prefilled: Option<Spread>,
     tokens_decoded: Option<Spread>,
 }
@@ -142,23 +142,21 @@ impl Sort {
 }
 
 impl Spread {
-    /// Sums up figures; zeros if there are none.
-    pub fn new(mut figures: Vec<f64>) -> Spread {
+    /// Sums up figures, if there are any.
+    pub fn new(mut figures: Vec<f64>) -> Option<Spread> {
         figures.sort_by(f64::total_cmp);
-        let at = |percent: usize| {
-            // The nearest rank: the smallest figure that so many percent do not exceed.
-            let rank = (figures.len() * percent).div_ceil(100).max(1);
-            thousandths(figures.get(rank - 1).copied().unwrap_or_default())
-        };
-        Spread {
+        let last = figures.len().checked_sub(1)?;
+        // The nearest rank: the smallest figure that so many percent do not exceed.
+        let at = |percent: usize| thousandths(figures[((last + 1) * percent).div_ceil(100) - 1]);
+        Some(Spread {
             p50: at(50),
             p95: at(95),
             p99: at(99),
-        }
+        })
     }
 }
 
-fn latency(strokes: &[&Stroke]) -> Spread {
+fn latency(strokes: &[&Stroke]) -> Option<Spread> {
     let answered = strokes.iter().filter_map(|stroke| stroke.latency);
     Spread::new(
         answered
@@ -177,9 +175,7 @@ fn costs<'a>(strokes: &[&'a Stroke]) -> Option<Vec<&'a Cost>> {
 
 fn tokens(strokes: &[&Stroke], count: fn(&Cost) -> u64) -> Option<Spread> {
     let costs = costs(strokes)?;
-    Some(Spread::new(
-        costs.into_iter().map(|cost| count(cost) as f64).collect(),
-    ))
+    Spread::new(costs.into_iter().map(|cost| count(cost) as f64).collect())
 }
 
 fn zero_decode(strokes: &[&Stroke]) -> Option<f64> {
@@ -207,27 +203,22 @@ fn thousandths(figure: f64) -> f64 {
 impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let percent = |share: f64| format!("{:.1}%", share * 100.0);
-        let mut spread = |name: &str, spread: &Spread| {
-            let Spread { p50, p95, p99 } = spread;
-            writeln!(f, "{name:<28} {p50:>9.1} {p95:>9.1} {p99:>9.1}")
+        let head = "per keystroke";
+        writeln!(f, "{head:<28} {:>9} {:>9} {:>9}", "p50", "p95", "p99")?;
+        let mut spread = |name: &str, spread: &Option<Spread>| match spread {
+            Some(Spread { p50, p95, p99 }) => {
+                writeln!(f, "{name:<28} {p50:>9.1} {p95:>9.1} {p99:>9.1}")
+            }
+            None => Ok(()),
         };
         spread("ms to the answer", &self.latency_ms)?;
         spread("ms to an answer with text", &self.first_text_ms)?;
         spread("ms to the answer at a jump", &self.jump_ms)?;
-        let tokens = [
-            ("tokens prefilled", &self.tokens_prefilled),
-            ("tokens decoded", &self.tokens_decoded),
-        ];
-        for (name, tokens) in tokens {
-            tokens
-                .as_ref()
-                .map_or(Ok(()), |tokens| spread(name, tokens))?;
-        }
+        spread("tokens prefilled", &self.tokens_prefilled)?;
+        spread("tokens decoded", &self.tokens_decoded)?;
         for (kind, sort) in &self.kinds {
             spread(&format!("  ms, {kind} ({})", sort.count), &sort.latency_ms)?;
-            if let Some(tokens) = &sort.tokens_prefilled {
-                spread("  tokens prefilled", tokens)?;
-            }
+            spread("  tokens prefilled", &sort.tokens_prefilled)?;
         }
         let mut line = |name: &str, figure: Option<String>| match figure {
             Some(figure) => writeln!(f, "{name:<28} {figure:>9}"),
@@ -272,11 +263,11 @@ mod tests {
 
     #[test]
     fn percentiles_are_figures_that_occurred() {
-        let spread = Spread::new((1..=100).rev().map(f64::from).collect());
+        let spread = Spread::new((1..=100).rev().map(f64::from).collect()).unwrap();
         assert_eq!((spread.p50, spread.p95, spread.p99), (50.0, 95.0, 99.0));
-        let one = Spread::new(vec![7.0]);
+        let one = Spread::new(vec![7.0]).unwrap();
         assert_eq!((one.p50, one.p95, one.p99), (7.0, 7.0, 7.0));
-        assert_eq!(Spread::new(Vec::new()).p50, 0.0);
+        assert_eq!(Spread::new(Vec::new()), None);
     }
 
     fn stroke(kind: Kind, milliseconds: Option<u64>, cost: Option<(u64, u64, &str)>) -> Stroke {
@@ -290,6 +281,12 @@ mod tests {
                 tier: tier.to_owned(),
             }),
         }
+    }
+
+    /// The median and the very end.
+    fn spread(spread: &Option<Spread>) -> (f64, f64) {
+        let spread = spread.as_ref().expect("something was measured");
+        (spread.p50, spread.p99)
     }
 
     #[test]
@@ -316,15 +313,10 @@ mod tests {
         assert_eq!(report.keystrokes_saved_share, 0.25);
         let tiers = report.tiers.as_ref().unwrap();
         assert_eq!((tiers["adopted"], tiers["exact"]), (0.5, 0.0));
-        assert_eq!((report.latency_ms.p50, report.latency_ms.p99), (10.0, 20.0));
-        assert_eq!(
-            (report.first_text_ms.p50, report.jump_ms.p50),
-            (10.0, 500.0)
-        );
-        assert_eq!(
-            report.tokens_prefilled.as_ref().map(|tokens| tokens.p99),
-            Some(3.0)
-        );
+        assert_eq!(spread(&report.latency_ms), (10.0, 20.0));
+        assert_eq!(spread(&report.first_text_ms), (10.0, 20.0));
+        assert_eq!(spread(&report.jump_ms), (500.0, 500.0));
+        assert_eq!(spread(&report.tokens_prefilled), (0.0, 3.0));
         assert_eq!(report.kinds["backspace"].count, 1);
         assert!(report.to_string().contains("cache adopted"));
     }

@@ -15,7 +15,7 @@ use crate::bench::buffer::{Buffer, Key};
 use crate::bench::pairs::Pairs;
 
 /// Keys that are typed in one part before the cursor jumps to the next.
-const KEYS_A_PART: usize = 60;
+const KEYS_A_PART: usize = 40;
 
 /// Lines of the text that a part has to itself at least, typed or left as they are.
 const LINES_A_PART: usize = 12;
