@@ -8,6 +8,9 @@
 mod harness;
 mod hub;
 
+// `infill bench`: replays against our server and another one, budgets, and the engine alone.
+mod benches;
+
 // Conversations with the server as text files: what the client says, and the shape of each answer.
 mod conversations;
 

@@ -246,8 +246,10 @@ pub struct GenerateArgs {
 /// What can be measured.
 #[derive(Debug, Subcommand)]
 pub enum Bench {
-    /// Replay typing on real files through the language server
+    /// Replay typing on real files through a language server
     Latency(LatencyArgs),
+    /// Measure how fast a model reads and writes, as llama-bench does
+    Engine(EngineArgs),
 }
 
 /// Arguments of `infill complete`.
@@ -282,17 +284,67 @@ pub struct LspArgs {
 #[derive(Debug, Args)]
 pub struct LatencyArgs {
     /// Source files to type into
-    #[arg(required = true)]
+    #[arg(required_unless_present = "recording")]
     pub files: Vec<PathBuf>,
-    /// How many keystrokes to type in all
+    /// How many keystrokes to type in all, to the end of their lines
     #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..))]
     pub keystrokes: u32,
+    /// Type what was recorded instead: a file of JSON lines
+    #[arg(long, value_name = "FILE")]
+    pub recording: Option<PathBuf>,
+    /// Another server to measure, any that knows textDocument/inlineCompletion, as a command line
+    #[arg(long, value_name = "COMMAND", conflicts_with_all = ["model", "quant", "window"])]
+    pub server: Option<String>,
+    /// Milliseconds between two keys, about; without it the next key is pressed when the answer is there
+    #[arg(long, value_name = "MS")]
+    pub pace: Option<u32>,
+    /// Type in so many documents at once, over one connection
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    pub editors: u16,
+    /// Have so many of the files open besides
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub open: usize,
+    /// Cut each file to so many lines, or repeat it until it has them
+    #[arg(long, value_name = "N")]
+    pub lines: Option<usize>,
+    /// Another number, other slips, pauses, pastes and jumps
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Tokens of the text around the cursor that the server reads
+    #[arg(long, value_name = "TOKENS")]
+    pub window: Option<usize>,
+    /// Fail if a figure breaks a limit of this file, TOML or JSON
+    #[arg(long, value_name = "FILE")]
+    pub budget: Option<PathBuf>,
     /// Print the figures as JSON
     #[arg(long)]
     pub json: bool,
     /// Which model to use
     #[command(flatten)]
     pub model: ModelArgs,
+}
+
+/// Arguments of `infill bench engine`.
+#[derive(Debug, Args)]
+pub struct EngineArgs {
+    /// Which model to use
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Threads to run it on
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
+    /// Tokens to read
+    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
+    pub prompt: u32,
+    /// Tokens to write
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
+    pub generate: u32,
+    /// Rounds that count
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    pub repeat: u16,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// How much is written to the log.

@@ -35,7 +35,8 @@ pub fn run(flags: Flags) -> anyhow::Result<ExitCode> {
         Command::Shards(arguments) => shards::run(&arguments)?,
         Command::Model(command) => return command::model::run(&command),
         Command::Generate(arguments) => command::generate::run(&arguments)?,
-        Command::Bench(Bench::Latency(arguments)) => bench::latency::run(&arguments)?,
+        Command::Bench(Bench::Latency(arguments)) => return bench::latency::run(&arguments),
+        Command::Bench(Bench::Engine(arguments)) => bench::engine::run(&arguments)?,
     }
     Ok(ExitCode::SUCCESS)
 }

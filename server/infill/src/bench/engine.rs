@@ -1,0 +1,159 @@
+//! `infill bench engine`: how many tokens a second a model reads and writes, measured as llama-bench does.
+//!
+//! Reading: random tokens in one pass from an empty context, the last one's logits computed. Writing: one token a pass
+//! from an empty context, each random, so that choosing a token costs nothing. One round to warm up, then some that
+//! count.
+
+use std::io::{Write, stdout};
+use std::time::Instant;
+
+use anyhow::{Context as _, anyhow, bail};
+use fastrand::Rng;
+use glm::{Chunk, KvCache, Model, Part, Want, Workspace};
+use serde::Serialize;
+
+use crate::flags::EngineArgs;
+use crate::models::open::weights;
+
+/// What came of it. Speeds are in tokens a second.
+#[derive(Debug, Serialize)]
+struct Report {
+    model: String,
+    /// Those asked for; null leaves it to the model.
+    threads: Option<u16>,
+    prompt: usize,
+    generate: usize,
+    /// The mean over the rounds, as llama-bench prints it.
+    prefill_tps: f64,
+    /// The same, writing.
+    decode_tps: f64,
+    prefill: Speed,
+    decode: Speed,
+}
+
+/// The speeds of some rounds.
+#[derive(Debug, PartialEq, Serialize)]
+struct Speed {
+    mean: f64,
+    median: f64,
+    stddev: f64,
+    rounds: Vec<f64>,
+}
+
+impl Speed {
+    fn new(rounds: Vec<f64>) -> Speed {
+        let count = rounds.len().max(1) as f64;
+        let mean = rounds.iter().sum::<f64>() / count;
+        let spread: f64 = rounds.iter().map(|round| (round - mean).powi(2)).sum();
+        let mut sorted = rounds.clone();
+        sorted.sort_by(f64::total_cmp);
+        let middle = |at: usize| sorted.get(at).copied().unwrap_or_default();
+        Speed {
+            mean,
+            median: (middle(sorted.len().saturating_sub(1) / 2) + middle(sorted.len() / 2)) / 2.0,
+            stddev: (spread / (count - 1.0).max(1.0)).sqrt(),
+            rounds,
+        }
+    }
+}
+
+/// Measures and prints.
+///
+/// # Errors
+/// If the model cannot be loaded or its context is too short.
+pub fn run(arguments: &EngineArgs) -> anyhow::Result<()> {
+    let (model, _) = weights(&arguments.model.choice())?;
+    let model = match arguments.threads {
+        Some(threads) => model.with_threads(threads.into()),
+        None => Ok(model),
+    };
+    let model = model.map_err(|error| anyhow!("{error}"))?;
+    let (prompt, generate) = (arguments.prompt as usize, arguments.generate as usize);
+    let context = model.config().context;
+    if prompt.max(generate) > context {
+        bail!("the model has a context of {context} tokens; ask for fewer");
+    }
+    let mut rng = Rng::with_seed(1);
+    let (mut kv, mut work) = (model.kv(), model.workspace());
+    let mut measure = |count: usize, at_once: usize| -> anyhow::Result<Speed> {
+        let mut round = || {
+            let ids = random(&model, count, &mut rng);
+            kv.truncate(0);
+            let began = Instant::now();
+            for (index, ids) in ids.chunks(at_once).enumerate() {
+                pass(&model, &mut kv, &mut work, ids, index * at_once)?;
+            }
+            Ok(count as f64 / began.elapsed().as_secs_f64())
+        };
+        round()?;
+        let speeds: anyhow::Result<Vec<f64>> = (0..arguments.repeat).map(|_| round()).collect();
+        Ok(Speed::new(speeds?))
+    };
+    let prefill = measure(prompt, prompt)?;
+    let decode = measure(generate, 1)?;
+    let report = Report {
+        model: model.name().to_owned(),
+        threads: arguments.threads,
+        prompt,
+        generate,
+        prefill_tps: prefill.mean,
+        decode_tps: decode.mean,
+        prefill,
+        decode,
+    };
+    let printed = if arguments.json {
+        serde_json::to_string_pretty(&report)?
+    } else {
+        let line = |name: String, speed: &Speed| {
+            format!(
+                "{name:<8} {:>9.1} ± {:.1} tokens/s",
+                speed.mean, speed.stddev
+            )
+        };
+        let prefill = line(format!("pp{prompt}"), &report.prefill);
+        format!(
+            "{prefill}\n{}",
+            line(format!("tg{generate}"), &report.decode)
+        )
+    };
+    writeln!(stdout(), "{printed}").context("cannot write the figures")
+}
+
+fn random(model: &Model, count: usize, rng: &mut Rng) -> Vec<u32> {
+    // A vocabulary has far fewer entries than a u32 has numbers.
+    let vocabulary = u32::try_from(model.config().vocabulary).unwrap_or(u32::MAX);
+    (0..count).map(|_| rng.u32(..vocabulary)).collect()
+}
+
+/// Runs tokens after `past` others.
+fn pass(
+    model: &Model,
+    kv: &mut KvCache,
+    work: &mut Workspace,
+    ids: &[u32],
+    past: usize,
+) -> anyhow::Result<()> {
+    let places: Vec<u32> = (past..past + ids.len()).map(|place| place as u32).collect();
+    let chunk = Chunk {
+        ids,
+        positions: [&places, &vec![0; ids.len()]],
+        prefix: 0,
+    };
+    let want = Want::Last;
+    let passed = model.forward(&mut [Part { chunk, kv, want }], work, &mut || false);
+    passed.map_err(|error| anyhow!("{error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn speeds_are_summed_up_as_llama_bench_does() {
+        let speed = Speed::new(vec![1.0, 2.0, 6.0]);
+        assert_eq!((speed.mean, speed.median), (3.0, 2.0));
+        assert!((speed.stddev - 7f64.sqrt()).abs() < 1e-9);
+        assert_eq!(Speed::new(vec![1.0, 3.0, 2.0, 10.0]).median, 2.5);
+        assert_eq!(Speed::new(vec![4.0]).stddev, 0.0);
+    }
+}
