@@ -293,7 +293,7 @@ pub struct LatencyArgs {
     #[arg(long, value_name = "FILE")]
     pub recording: Option<PathBuf>,
     /// Another server to measure, any that knows textDocument/inlineCompletion, as a command line
-    #[arg(long, value_name = "COMMAND", conflicts_with_all = ["model", "quant", "window"])]
+    #[arg(long, value_name = "COMMAND", conflicts_with_all = ["model", "quant", "threads", "window"])]
     pub server: Option<String>,
     /// Milliseconds between two keys, about; without it the next key is pressed when the answer is there
     #[arg(long, value_name = "MS")]
@@ -310,9 +310,6 @@ pub struct LatencyArgs {
     /// Another number, other slips, pauses, pastes and jumps
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Tokens of the text around the cursor that the server reads
-    #[arg(long, value_name = "TOKENS")]
-    pub window: Option<usize>,
     /// Fail if a figure breaks a limit of this file, TOML or JSON
     #[arg(long, value_name = "FILE")]
     pub budget: Option<PathBuf>,
@@ -330,9 +327,6 @@ pub struct EngineArgs {
     /// Which model to use
     #[command(flatten)]
     pub model: ModelArgs,
-    /// Threads to run it on
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
-    pub threads: Option<u16>,
     /// Tokens to read
     #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
     pub prompt: u32,
