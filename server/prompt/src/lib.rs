@@ -2,11 +2,13 @@
 //!
 //! [`situate`] looks at the cursor and says which kind of blank it is, or why there is nothing to
 //! fill; [`build`] lays the text around it out as token ids with positions, the way the model's
-//! [`Template`] wants it. [`chat`] and [`task`] do the same for conversations and for requests about
+//! [`Template`] wants it. [`Anchor`] is such a prompt that stays while the user types on. [`chat`] and [`task`] do the same for conversations and for requests about
 //! a piece of code. [`example`] makes training examples with the same code, so that a model is
 //! trained on what it will be asked. Reading files, running models and judging answers belong to
 //! other crates.
 
+mod anchor;
+mod boundary;
 mod chat;
 mod error;
 pub mod example;
@@ -20,6 +22,7 @@ mod window;
 
 use std::ops::Range;
 
+pub use anchor::{Anchor, Asked, HEAD_BYTES};
 pub use chat::{Message, Role, chat};
 pub use error::Error;
 pub use sequence::{Advance, Input};
@@ -80,6 +83,25 @@ pub struct Prompt {
     pub offset: usize,
 }
 
+impl Prompt {
+    /// Adds the beginning of the answer.
+    pub(crate) fn extend(&mut self, ids: &[u32]) {
+        let last = self.positions.each_ref().map(|row| row.last().copied());
+        // A prompt without a token has its first at 0.
+        let (last, from) = match last {
+            [Some(row_0), Some(row_1)] => ([row_0, row_1], 1),
+            _ => ([0, 0], 0),
+        };
+        for (count, &id) in (from..).zip(ids) {
+            let places = self.advance.after(last, count);
+            self.ids.push(id);
+            for (row, place) in self.positions.iter_mut().zip(places) {
+                row.push(place);
+            }
+        }
+    }
+}
+
 /// Lays out the text around the cursor for the situation it is in.
 ///
 /// Only lines near the cursor are read and encoded, so the cost follows the budget and not the
@@ -96,6 +118,29 @@ pub fn build(
     template: Template,
     around: &Around,
     budget: Budget,
+) -> Result<Prompt, Why> {
+    let blank = situation.offset..situation.offset;
+    lay_out(
+        snapshot, situation, &blank, vocab, template, around, budget, None,
+    )
+}
+
+/// [`build`] for a blank that takes the place of the bytes of `hole`, which are not shown. The window
+/// is that of the bytes in `keep`, if it still fits; one that is cut in its stead leaves some room, so
+/// that it can be kept in its turn while the text grows.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "what a prompt is made of, each from another owner"
+)]
+pub(crate) fn lay_out(
+    snapshot: &Snapshot,
+    situation: &Situation,
+    hole: &Range<usize>,
+    vocab: &Vocab,
+    template: Template,
+    around: &Around,
+    budget: Budget,
+    keep: Option<Range<usize>>,
 ) -> Result<Prompt, Why> {
     let sides = template.sides(situation.mask)?;
     let mut blank = Blank {
@@ -115,7 +160,11 @@ pub fn build(
         taken = template.blank(&blank)?.input.question();
     }
     let room = budget.part_a.saturating_sub(taken);
-    let window = window::cut(snapshot, situation.offset, vocab, room, sides);
+    let window = match keep {
+        None => window::cut(snapshot, hole, vocab, room, sides),
+        Some(range) => window::keep(snapshot, hole, vocab, room, range)
+            .unwrap_or_else(|| window::cut(snapshot, hole, vocab, room - room / 8, sides)),
+    };
     blank.left = &window.left;
     blank.right = &window.right;
     blank.reaches_end = window.range.end == snapshot.len();
@@ -128,6 +177,6 @@ pub fn build(
         advance: input.advance,
         stops: input.stops,
         window: window.range,
-        offset: situation.offset,
+        offset: hole.start,
     })
 }

@@ -13,6 +13,17 @@ pub enum Advance {
     Still,
 }
 
+impl Advance {
+    /// The positions of the token that comes `count` tokens after one at `last`.
+    pub(crate) fn after(self, [row_0, row_1]: [u32; 2], count: u32) -> [u32; 2] {
+        match self {
+            Advance::Place => [row_0 + count, row_1],
+            Advance::Span => [row_0, row_1 + count],
+            Advance::Still => [row_0, row_1],
+        }
+    }
+}
+
 /// What a model reads before it answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Input {

@@ -1,9 +1,10 @@
 //! Which bytes around the cursor a prompt shows.
 //!
-//! Lines are taken outwards from the cursor and encoded one by one, which tells how many fit. In a
+//! Lines are taken outwards from the blank and encoded one by one, which tells how many fit. In a
 //! vocabulary whose tokens never cross the start of a line these ids are the text's; in others each
 //! side is encoded once more as a whole. The left side has three quarters of the room and the right
-//! side one; what one does not use the other gets.
+//! side one; what one does not use the other gets. A window that an earlier prompt showed is shown
+//! again if it still fits, so that a model that reads from left to right finds the same beginning.
 
 use std::ops::Range;
 
@@ -18,7 +19,7 @@ const BYTES_PER_TOKEN: usize = 16;
 pub(crate) struct Window {
     pub left: Vec<u32>,
     pub right: Vec<u32>,
-    /// The bytes both sides cover.
+    /// The bytes from the start of the left side to the end of the right one.
     pub range: Range<usize>,
 }
 
@@ -31,24 +32,25 @@ pub(crate) enum Sides {
     Left,
 }
 
-/// Cuts the window around `offset` that has at most `room` tokens.
+/// Cuts the window around the bytes of `blank`, which it leaves out, that has at most `room` tokens.
 ///
 /// It starts at a line start and ends at a line end, except where a single line does not fit: the
-/// part of that line nearest to the cursor is taken then.
+/// part of that line nearest to the blank is taken then.
 pub(crate) fn cut(
     snapshot: &Snapshot,
-    offset: usize,
+    blank: &Range<usize>,
     vocab: &Vocab,
     room: usize,
     sides: Sides,
 ) -> Window {
-    let side = |side| Reader {
+    let side = |side, offset| Reader {
         snapshot,
         offset,
         vocab,
         side,
     };
-    let (left, right) = (side(Side::Left), side(Side::Right));
+    let left = side(Side::Left, blank.start);
+    let right = side(Side::Right, blank.end);
     let above = left.read(room);
     let below = match sides {
         Sides::Both => right.read(room),
@@ -58,10 +60,23 @@ pub(crate) fn cut(
     let before = left.take(&above, room - share.ids.len());
     let after = right.take(&below, room - before.ids.len());
     Window {
-        range: offset - before.bytes..offset + after.bytes,
+        range: blank.start - before.bytes..blank.end + after.bytes,
         left: before.ids,
         right: after.ids,
     }
+}
+
+/// The window of the bytes of `range` around `blank`, if it has at most `room` tokens.
+pub(crate) fn keep(
+    snapshot: &Snapshot,
+    blank: &Range<usize>,
+    vocab: &Vocab,
+    room: usize,
+    range: Range<usize>,
+) -> Option<Window> {
+    let left = vocab.encode(&snapshot.slice(range.start..blank.start));
+    let right = vocab.encode(&snapshot.slice(blank.end..range.end));
+    (left.len() + right.len() <= room).then_some(Window { left, right, range })
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -277,7 +292,7 @@ mod tests {
         let vocab = fixture::vocab();
         let window = cut(
             &Snapshot::new(text, Language::PLAIN),
-            offset,
+            &(offset..offset),
             &vocab,
             room,
             Sides::Both,
@@ -327,7 +342,8 @@ mod tests {
         for offset in [0, 11, 30, 200, 301, 610, 1100, text.len()] {
             for room in [0, 1, 7, 40, 100, 10_000] {
                 for sides in [Sides::Both, Sides::Left] {
-                    let Window { left, right, range } = cut(&snapshot, offset, &vocab, room, sides);
+                    let Window { left, right, range } =
+                        cut(&snapshot, &(offset..offset), &vocab, room, sides);
                     let context = format!("{offset} {room} {sides:?} {range:?}");
                     let [before, after] = [&text[range.start..offset], &text[offset..range.end]];
                     assert_eq!(left, vocab.encode(before), "{context}");
