@@ -44,5 +44,8 @@ mod readme;
 // What every file keeps to: its opening line, its size, its place, and no addresses in scripts.
 mod tidy;
 
+// What a keystroke costs: tokens read and written while text is typed, taken back and accepted.
+mod typing;
+
 // Which room may see which, and which outside crate belongs to whom.
 mod walls;

@@ -1,29 +1,36 @@
 //! The path of a completion: rows 4 to 11 of the table in `server/ARCHITECTURE.md`.
 //!
 //! Takes a snapshot and a cursor, gives what to show there or why nothing, and a record of what it
-//! took. This is the one file that calls several rooms; the rooms never call one another sideways.
-//! What computes for more than a moment runs on the blocking pool, the model on the engine's thread.
-//! Dropping the future cancels the job.
+//! took. This file and those of its folder are the ones that call several rooms; the rooms never call
+//! one another sideways. What computes for more than a moment runs on the blocking pool, the model on
+//! the engine's thread. Dropping the future cancels the job; what the job has computed stays with the
+//! engine, so that the next question about the same place goes on from there.
 
+mod ahead;
+pub mod anchors;
 mod newest;
 mod outcome;
+mod reader;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use cache::{Hit, Tier};
-use engine::{Cancel, Class, Ended, Flow, Job, Watch};
-use finish::{Settled, Stop, whole_lines};
-use prompt::{Around, Budget, Mask, Prompt, Situation, Until};
+use engine::{Cancel, Class, Ended, Job, Watch};
+use finish::{Settled, whole_lines};
+use prompt::{Anchor, Around, Budget, Mask, Situation, Until};
 use text::Snapshot;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 use tower_lsp::lsp_types::Url;
-use vocab::Stream;
 
+pub use crate::complete::ahead::{look_ahead, prepare};
 pub use crate::complete::outcome::{LARGEST_DOCUMENT, LONGEST_LINE, Outcome, Record, Shown, Why};
 
+use crate::complete::anchors::{Extent, Placed, Standing};
 use crate::complete::newest::Now;
+use crate::complete::reader::Reader;
 use crate::documents::{Documents, View};
 use crate::rooms::Rooms;
 
@@ -39,11 +46,17 @@ const ANSWER_TOKENS: usize = 64;
 /// Tokens set aside for an answer that may be a whole block.
 const BLOCK_TOKENS: usize = 128;
 
-/// Most tokens of text around the cursor, for models that could read more: reading takes time, and
-/// what is further away seldom helps.
-const WINDOW_TOKENS: usize = 2048;
+/// Tokens set aside for what is typed before the answer, in models that count it among the text.
+const HEAD_TOKENS: usize = 128;
+
+/// The smallest context, in tokens, that has room to set aside for what is typed.
+const ROOMY: usize = 2048;
+
+/// Tokens of the small window that answers first where a full one has not been read.
+const NEAR_TOKENS: usize = 192;
 
 /// What is asked.
+#[derive(Clone)]
 pub struct Ask {
     /// The document.
     pub url: Url,
@@ -56,17 +69,14 @@ pub struct Ask {
     /// The text is not the document's but what it would be after an edit that the user has not
     /// made yet. The document then says nothing about how the text goes on.
     pub hypothetical: bool,
+    /// How long to wait, if the answer is not stored, before the model is asked.
+    pub delay: Duration,
 }
 
 /// Leads one question through the rooms. Rows are those of the table in `ARCHITECTURE.md`.
 pub async fn complete(rooms: Arc<Rooms>, documents: Arc<Documents>, ask: Ask) -> Outcome {
     let started = Instant::now();
-    let trip = Trip {
-        rooms,
-        documents,
-        ask: Arc::new(ask),
-        record: Arc::default(),
-    };
+    let trip = Trip::new(rooms, documents, ask);
     let shown = trip.run().await;
     trip.took("total", started);
     let record = trip.record().clone();
@@ -85,31 +95,44 @@ struct Trip {
 /// What the path goes on with once the cursor's situation is known.
 enum Next {
     Stored(String),
-    Run(Prompt),
+    Ask,
 }
 
 impl Trip {
+    fn new(rooms: Arc<Rooms>, documents: Arc<Documents>, ask: Ask) -> Trip {
+        Trip {
+            rooms,
+            documents,
+            ask: Arc::new(ask),
+            record: Arc::default(),
+        }
+    }
+
     async fn run(&self) -> Result<Shown, Why> {
         let (situation, next) = self
             .on_pool(|trip| {
                 // Row 4: where is the cursor, and is a completion sensible there?
                 let situation = trip.situate()?;
                 // Row 7, before row 6 because a stored answer needs no prompt.
-                if let Some(answer) = trip.look_up(&situation) {
-                    return Ok((situation, Next::Stored(answer)));
-                }
-                // Row 6: what the model reads.
-                let prompt = trip.build(&situation)?;
-                Ok((situation, Next::Run(prompt)))
+                let stored = trip.look_up(&situation);
+                Ok((situation, stored.map_or(Next::Ask, Next::Stored)))
             })
             .await?;
         let until = situation.until;
         let settled = match next {
             Next::Stored(text) if text.is_empty() => return Err(Why::Known),
             Next::Stored(text) => Settled { text },
-            Next::Run(prompt) => {
+            Next::Ask => {
+                sleep(self.ask.delay).await;
+                // Row 6: what the model reads, and what it has read of it before.
+                let (situation, standing) = self
+                    .on_pool(move |trip| {
+                        let standing = trip.stand(&situation)?;
+                        Ok((situation, standing))
+                    })
+                    .await?;
                 // Rows 8 and 9: the engine's turn, watched for the end of what was asked for.
-                let answer = self.generate(prompt, until).await?;
+                let answer = self.generate(standing, until).await?;
                 // Row 10: what of it is worth keeping.
                 self.on_pool(move |trip| trip.settle(&answer, &situation))
                     .await?
@@ -127,6 +150,7 @@ impl Trip {
             offset,
             class,
             hypothetical,
+            ..
         } = &*self.ask;
         if snapshot.len() > LARGEST_DOCUMENT {
             return Err(Why::TooLarge);
@@ -136,7 +160,7 @@ impl Trip {
         }
         let syntax = snapshot.syntax(&mut deadline(match class {
             Class::Invoked => PARSE_DEADLINE_INVOKED,
-            Class::Keystroke | Class::Batch => PARSE_DEADLINE,
+            Class::Keystroke | Class::Ahead | Class::Batch => PARSE_DEADLINE,
         }));
         if let Some(tree) = snapshot.parsed().filter(|_| !hypothetical) {
             self.documents.adopt(url, *number, tree);
@@ -166,71 +190,153 @@ impl Trip {
         hit.map(|hit| hit.text)
     }
 
-    fn build(&self, situation: &Situation) -> Result<Prompt, Why> {
+    /// The anchored question that stands at the cursor, or a new one.
+    fn stand(&self, situation: &Situation) -> Result<Standing, Why> {
         let started = Instant::now();
-        let part_b = answer_tokens(situation.until);
-        let room = self.rooms.model.context.saturating_sub(part_b);
+        let Ask { view, class, .. } = &*self.ask;
+        let Rooms { anchors, vocab, .. } = &*self.rooms;
+        // A full window takes a while to read; a small one answers in its stead until it is read.
+        let near_first = *class == Class::Keystroke
+            && self.room(situation.until) > 2 * NEAR_TOKENS
+            && self.fills(2 * NEAR_TOKENS);
+        let known = anchors
+            .find(view.number, &view.snapshot, situation.offset, vocab)
+            .filter(|standing| !near_first || standing.answers_at_once());
+        let was_known = known.is_some();
+        let standing = match known {
+            Some(standing) => standing,
+            None => {
+                let extent = if near_first {
+                    Extent::Near
+                } else {
+                    Extent::Full
+                };
+                let placed = self.anchor(situation, extent, None)?;
+                anchors.add(view.number, &placed);
+                Standing::at(&placed, &view.snapshot, situation.offset, vocab)
+                    .ok_or_else(|| Why::Failed("a new anchor does not fit its text".to_owned()))?
+            }
+        };
+        self.took("build", started);
+        let mut record = self.record();
+        record.head_tokens = standing.asked.head;
+        record.anchor = match (was_known, standing.placed.extent) {
+            (true, Extent::Full) => "kept",
+            (true, Extent::Near) => "kept near",
+            (false, Extent::Full) => "new",
+            (false, Extent::Near) => "new near",
+        }
+        .to_owned();
+        drop(record);
+        Ok(standing)
+    }
+
+    /// Anchors the blank at the cursor. `earlier` is an anchor whose window may be kept.
+    fn anchor(
+        &self,
+        situation: &Situation,
+        extent: Extent,
+        earlier: Option<&Anchor>,
+    ) -> Result<Arc<Placed>, Why> {
+        let full = self.room(situation.until);
         let budget = Budget {
-            part_a: room.min(WINDOW_TOKENS),
-            part_b,
+            part_a: match extent {
+                Extent::Near => full.min(NEAR_TOKENS),
+                Extent::Full => full,
+            },
+            part_b: answer_tokens(situation.until),
         };
         let around = Around {
             path: &file_name(&self.ask.url),
             references: &[],
         };
-        let prompt = prompt::build(
+        let anchor = Anchor::new(
             &self.ask.view.snapshot,
             situation,
             &self.rooms.vocab,
             self.rooms.template,
             &around,
             budget,
+            earlier,
         );
-        self.took("build", started);
-        prompt.map_err(Why::Situation)
+        Ok(Placed::new(anchor.map_err(Why::Situation)?, extent))
     }
 
-    async fn generate(&self, prompt: Prompt, until: Until) -> Result<String, Why> {
+    /// Tokens of a full window.
+    fn room(&self, until: Until) -> usize {
+        let context = self.rooms.model.context;
+        let head = if context >= ROOMY { HEAD_TOKENS } else { 0 };
+        let room = context.saturating_sub(answer_tokens(until) + head);
+        room.min(self.rooms.window)
+    }
+
+    /// Whether the document has, as far as one can tell without encoding it, more than so many tokens.
+    fn fills(&self, tokens: usize) -> bool {
+        // Code has 2 to 5 bytes a token.
+        self.ask.view.snapshot.len() > 4 * tokens
+    }
+
+    async fn generate(&self, standing: Standing, until: Until) -> Result<String, Why> {
         let Ask {
             view,
             offset,
             class,
             ..
         } = &*self.ask;
+        let Standing { placed, asked, .. } = standing;
+        // The model may just be reading this very question, which need not be read twice.
+        placed.being_read().await;
+        let question = question(&view.snapshot, *offset, until);
+        let reader = Reader::new(&self.rooms.vocab, &question, &asked.open);
+        // One of them may be `sop`, which is in the prompt; what was typed may be a token a byte.
+        let max_tokens = answer_tokens(until) - 1 + asked.open.len();
         let job = Job {
-            ids: prompt.ids,
-            positions: prompt.positions,
-            advance: advance(prompt.advance),
-            part_a: prompt.part_a,
+            ids: asked.prompt.ids,
+            positions: asked.prompt.positions,
+            advance: advance(asked.prompt.advance),
+            part_a: asked.prompt.part_a,
             class: *class,
-            stops: prompt.stops,
-            // One of them may be `sop`, which is in the prompt.
-            max_tokens: answer_tokens(until) - 1,
+            stops: asked.prompt.stops,
+            max_tokens,
             document: view.number,
+            drafts: self.rooms.anchors.drafts(view.number),
         };
-        let stop = Stop::new(&question(&view.snapshot, *offset, until));
-        let reader = Reader {
-            stream: Stream::new(Arc::clone(&self.rooms.vocab)),
-            stop,
+        let (cancel, answer) = self.submit(job, Box::new(reader));
+        let _cancel = CancelOnDrop(cancel);
+        let answer = answer.await?;
+        self.note_engine(&answer);
+        let text = |ids: &[u32]| {
+            let text = self.rooms.vocab.decode(ids);
+            // An answer that was cut off before it has said what was typed says nothing.
+            let rest = text.strip_prefix(asked.open.as_str());
+            rest.unwrap_or_default().to_owned()
         };
+        if !matches!(answer.ended, Ended::Failed(_)) && answer.decoded + answer.replayed > 0 {
+            placed.set_read();
+        }
+        match answer.ended {
+            Ended::Stop | Ended::Watch => Ok(text(&answer.ids)),
+            // Cut off in the middle: the last line is not what the model had to say.
+            Ended::Length => Ok(whole_lines(&text(&answer.ids)).to_owned()),
+            Ended::Stuck => Err(Why::Stuck),
+            Ended::Cancelled => Err(Why::Cancelled),
+            Ended::Superseded => Err(Why::Superseded),
+            Ended::Failed(why) => Err(Why::Failed(why)),
+        }
+    }
+
+    /// Gives a job to the engine.
+    fn submit(
+        &self,
+        job: Job,
+        watch: Box<dyn Watch>,
+    ) -> (Cancel, oneshot::Receiver<engine::Answer>) {
         let (done, answer) = oneshot::channel();
         let send = Box::new(move |answer| {
             // Nobody listens any more if the question was dropped meanwhile.
             let _ = done.send(answer);
         });
-        let _cancel = CancelOnDrop(self.rooms.engine.submit(job, Box::new(reader), send));
-        let answer = answer
-            .await
-            .map_err(|_| Why::Failed("the engine has stopped".to_owned()))?;
-        self.note_engine(&answer);
-        match answer.ended {
-            Ended::Stop | Ended::Watch => Ok(self.rooms.vocab.decode(&answer.ids)),
-            // Cut off in the middle: the last line is not what the model had to say.
-            Ended::Length => Ok(whole_lines(&self.rooms.vocab.decode(&answer.ids)).to_owned()),
-            Ended::Cancelled => Err(Why::Cancelled),
-            Ended::Superseded => Err(Why::Superseded),
-            Ended::Failed(why) => Err(Why::Failed(why)),
-        }
+        (self.rooms.engine.submit(job, watch, send), answer)
     }
 
     fn settle(&self, raw: &str, situation: &Situation) -> Result<Settled, Why> {
@@ -280,10 +386,12 @@ impl Trip {
             &mut deadline(PARSE_DEADLINE),
         );
         self.took("fit", started);
-        Ok(Shown {
-            item: item.map_err(Why::Answer)?,
-            snapshot,
-        })
+        let item = item.map_err(Why::Answer)?;
+        if !hypothetical {
+            let shown = self.rooms.vocab.encode(&item.ghost);
+            self.rooms.anchors.show(view.number, shown);
+        }
+        Ok(Shown { item, snapshot })
     }
 
     /// The file context that an answer is stored under.
@@ -327,7 +435,10 @@ impl Trip {
     fn note_engine(&self, answer: &engine::Answer) {
         let mut record = self.record();
         record.tokens_prefilled = answer.prefilled;
+        record.tokens_reused = answer.reused;
         record.tokens_decoded = answer.decoded;
+        record.tokens_replayed = answer.replayed;
+        record.tokens_looked_up = answer.accepted;
         record.took("queue", answer.queued);
         record.took("prefill", answer.prefill);
         record.took("decode", answer.decode);
@@ -336,23 +447,6 @@ impl Trip {
     fn record(&self) -> MutexGuard<'_, Record> {
         // A record is only ever added to, so one that a panic left behind is still good.
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Reads the answer as it comes and says when it has left what was asked for.
-struct Reader {
-    stream: Stream,
-    stop: Stop,
-}
-
-impl Watch for Reader {
-    fn token(&mut self, id: u32) -> Flow {
-        let text = self.stream.push(id);
-        if !text.is_empty() && self.stop.push(&text) {
-            Flow::Enough
-        } else {
-            Flow::More
-        }
     }
 }
 

@@ -59,6 +59,19 @@ pub struct ModelArgs {
     /// Quantize its matrices while loading: q8_0, q6_k, q5_k, q4_k, q4_0, int8 or int4
     #[arg(long)]
     pub quant: Option<Quant>,
+    /// Threads to run it on; the default leaves room for the editor
+    #[arg(long, value_name = "N", value_parser = from_one)]
+    pub threads: Option<usize>,
+    /// Most tokens of text around the cursor that it reads
+    #[arg(long, value_name = "TOKENS", value_parser = from_one)]
+    pub window: Option<usize>,
+}
+
+fn from_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("expected a number from 1".to_owned()),
+        Ok(number) => Ok(number),
+    }
 }
 
 impl ModelArgs {
@@ -68,6 +81,8 @@ impl ModelArgs {
             model: self.model.clone(),
             quant: self.quant,
             template: None,
+            threads: self.threads,
+            window: self.window,
         }
     }
 }
@@ -278,7 +293,7 @@ pub struct LatencyArgs {
     #[arg(long, value_name = "FILE")]
     pub recording: Option<PathBuf>,
     /// Another server to measure, any that knows textDocument/inlineCompletion, as a command line
-    #[arg(long, value_name = "COMMAND", conflicts_with_all = ["model", "quant", "window"])]
+    #[arg(long, value_name = "COMMAND", conflicts_with_all = ["model", "quant", "threads", "window"])]
     pub server: Option<String>,
     /// Milliseconds between two keys, about; without it the next key is pressed when the answer is there
     #[arg(long, value_name = "MS")]
@@ -295,9 +310,6 @@ pub struct LatencyArgs {
     /// Another number, other slips, pauses, pastes and jumps
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Tokens of the text around the cursor that the server reads
-    #[arg(long, value_name = "TOKENS")]
-    pub window: Option<usize>,
     /// Fail if a figure breaks a limit of this file, TOML or JSON
     #[arg(long, value_name = "FILE")]
     pub budget: Option<PathBuf>,
@@ -315,9 +327,6 @@ pub struct EngineArgs {
     /// Which model to use
     #[command(flatten)]
     pub model: ModelArgs,
-    /// Threads to run it on
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
-    pub threads: Option<u16>,
     /// Tokens to read
     #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
     pub prompt: u32,

@@ -14,8 +14,10 @@ pub mod flags;
 pub mod logging;
 pub mod lsp;
 pub mod models;
+mod priority;
 pub mod rooms;
 pub mod shards;
+mod trigger;
 
 use std::process::ExitCode;
 

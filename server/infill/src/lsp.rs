@@ -1,7 +1,7 @@
 //! `infill lsp`: a language server over standard input and output.
 //!
 //! [`front`] sees every message first and in the order of arrival; [`server`] answers what
-//! tower-lsp routes; [`session`] is what both share. The types that tower-lsp's protocol version
+//! tower-lsp routes; [`session`] is what both share, and [`typing`] what happens while keys come. The types that tower-lsp's protocol version
 //! does not know are in [`proposed`], and every conversion between the protocol and the rooms is
 //! in [`convert`].
 
@@ -13,6 +13,7 @@ pub mod proposed;
 pub mod request;
 pub mod server;
 pub mod session;
+pub mod typing;
 mod watchdog;
 
 use std::process::ExitCode;

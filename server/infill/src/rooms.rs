@@ -9,11 +9,19 @@ use engine::Engine;
 use prompt::Template;
 use vocab::Vocab;
 
+use crate::complete::anchors::Anchors;
 use crate::models::open::{Opened, open};
 use crate::models::settings::Choice;
 
 /// Bytes of stored answers: some tens of thousands of them, more than a day of typing.
 const STORE_BYTES: usize = 16 << 20;
+
+/// Bytes of KV caches: what the embedded model has read in some fifty places, or a large one in a few.
+const KV_BYTES: usize = 128 << 20;
+
+/// Most tokens of text around the cursor, unless the settings say otherwise, for models that could
+/// read more: reading takes time, and what is further away seldom helps.
+const WINDOW_TOKENS: usize = 2048;
 
 /// What every completion uses.
 pub struct Rooms {
@@ -25,6 +33,10 @@ pub struct Rooms {
     pub engine: Engine,
     /// The answers that were given before.
     pub store: Store,
+    /// The questions that the open documents stand at.
+    pub anchors: Anchors,
+    /// Most tokens of text around the cursor.
+    pub window: usize,
     /// What the other rooms need to know of the model.
     pub model: ModelFacts,
 }
@@ -59,8 +71,10 @@ impl Rooms {
         Ok(Rooms {
             vocab: Arc::new(vocab),
             template,
-            engine: Engine::start(model),
+            engine: Engine::start(model, KV_BYTES),
             store: Store::new(STORE_BYTES),
+            anchors: Anchors::default(),
+            window: choice.window.unwrap_or(WINDOW_TOKENS),
             model: facts,
         })
     }

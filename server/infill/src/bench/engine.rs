@@ -20,7 +20,7 @@ use crate::models::open::weights;
 struct Report {
     model: String,
     /// Those asked for; null leaves it to the model.
-    threads: Option<u16>,
+    threads: Option<usize>,
     prompt: usize,
     generate: usize,
     /// The mean over the rounds, as llama-bench prints it.
@@ -63,11 +63,6 @@ impl Speed {
 /// If the model cannot be loaded or its context is too short.
 pub fn run(arguments: &EngineArgs) -> anyhow::Result<()> {
     let (model, _) = weights(&arguments.model.choice())?;
-    let model = match arguments.threads {
-        Some(threads) => model.with_threads(threads.into()),
-        None => Ok(model),
-    };
-    let model = model.map_err(|error| anyhow!("{error}"))?;
     let (prompt, generate) = (arguments.prompt as usize, arguments.generate as usize);
     let context = model.config().context;
     if prompt.max(generate) > context {
@@ -93,7 +88,7 @@ pub fn run(arguments: &EngineArgs) -> anyhow::Result<()> {
     let decode = measure(generate, 1)?;
     let report = Report {
         model: model.name().to_owned(),
-        threads: arguments.threads,
+        threads: arguments.model.threads,
         prompt,
         generate,
         prefill_tps: prefill.mean,

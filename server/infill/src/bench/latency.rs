@@ -171,8 +171,14 @@ fn server(arguments: &LatencyArgs) -> anyhow::Result<Command> {
     if let Some(model) = &arguments.model.model {
         command.arg("--model").arg(model);
     }
-    if let Some(window) = arguments.window {
-        command.arg("--window").arg(window.to_string());
+    let counts = [
+        ("--threads", arguments.model.threads),
+        ("--window", arguments.model.window),
+    ];
+    for (flag, count) in counts {
+        if let Some(count) = count {
+            command.arg(flag).arg(count.to_string());
+        }
     }
     Ok(command)
 }

@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{ErrorKind, Write, stdout};
 use std::path::{Path, absolute};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use engine::Class;
@@ -62,6 +63,7 @@ pub fn run(arguments: &CompleteArgs) -> anyhow::Result<()> {
         offset,
         class: Class::Invoked,
         hypothetical: false,
+        delay: Duration::ZERO,
     };
     let Outcome { shown, record } = runtime.block_on(complete(rooms, documents, ask));
     let shown = match shown {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use finish::Item;
 use serde::{Deserialize, Serialize};
 use text::Snapshot;
+use tokio::sync::oneshot::error::RecvError;
 use tokio::task::JoinError;
 
 /// Bytes of the largest document that is completed. Larger ones are data, not code that a person
@@ -41,10 +42,21 @@ pub struct Record {
     pub mask: Option<String>,
     /// Milliseconds a row took, by the row's verb, and `total`. Rows that did not run are missing.
     pub timings_ms: BTreeMap<String, f64>,
+    /// `kept` if the question was asked before and only what was typed since is new, `new` if not;
+    /// followed by `near` if it is about a small window. Empty if no question was asked.
+    pub anchor: String,
+    /// Tokens typed since the question was asked first.
+    pub head_tokens: usize,
     /// Tokens that the model read.
     pub tokens_prefilled: usize,
-    /// Tokens that the model wrote.
+    /// Tokens that it had read before.
+    pub tokens_reused: usize,
+    /// Tokens that the model chose in steps of its own.
     pub tokens_decoded: usize,
+    /// Tokens that it had chosen before and that are still right.
+    pub tokens_replayed: usize,
+    /// Tokens, of those decoded, that were looked up and only verified.
+    pub tokens_looked_up: usize,
     /// `exact` or `adopted` if a stored answer served, `miss` if the model was asked, `none` if
     /// it did not come to either.
     pub cache: String,
@@ -68,6 +80,8 @@ pub enum Why {
     Known,
     /// The text has changed, and not by typing what the answer says.
     Moved,
+    /// No token of the model goes on from what was typed.
+    Stuck,
     /// Something newer took the engine's turn.
     Superseded,
     /// The engine was told to stop.
@@ -79,6 +93,13 @@ pub enum Why {
 }
 
 impl Record {
+    /// How long the engine took, if it was asked.
+    pub fn engine_time(&self) -> Option<Duration> {
+        let times = ["queue", "prefill", "decode"].map(|row| self.timings_ms.get(row));
+        let sum: f64 = times.iter().flatten().copied().sum();
+        times[0].map(|_| Duration::from_secs_f64(sum / 1000.0))
+    }
+
     /// Notes how long a row took.
     pub(super) fn took(&mut self, row: &str, time: Duration) {
         // Microseconds are as fine as any of these means something.
@@ -92,10 +113,21 @@ impl Default for Record {
         Record {
             mask: None,
             timings_ms: BTreeMap::new(),
+            anchor: String::new(),
+            head_tokens: 0,
             tokens_prefilled: 0,
+            tokens_reused: 0,
             tokens_decoded: 0,
+            tokens_replayed: 0,
+            tokens_looked_up: 0,
             cache: "none".to_owned(),
         }
+    }
+}
+
+impl From<RecvError> for Why {
+    fn from(_: RecvError) -> Why {
+        Why::Failed("the engine has stopped".to_owned())
     }
 }
 
@@ -121,6 +153,7 @@ impl Display for Why {
             Why::Answer(why) => write!(f, "{why}"),
             Why::Known => write!(f, "the model has no usable answer for this place"),
             Why::Moved => write!(f, "the text has changed meanwhile"),
+            Why::Stuck => write!(f, "the model has no token that begins as what was typed"),
             Why::Superseded => write!(f, "a newer request took over"),
             Why::Cancelled => write!(f, "the request was cancelled"),
             Why::Failed(why) => write!(f, "the model could not be run: {why}"),

@@ -43,6 +43,7 @@ impl Scene {
             offset: self.offset,
             class: Class::Invoked,
             hypothetical: false,
+            delay: Duration::ZERO,
         }
     }
 

@@ -12,10 +12,17 @@ use crate::complete::Shown;
 use crate::lsp::proposed::{InlineCompletionItem, SelectedCompletionInfo};
 
 /// Applies one change of `textDocument/didChange`. Positions count in the text as the changes
-/// before this one have left it.
-pub fn apply(document: &mut Document, change: &TextDocumentContentChangeEvent, encoding: Encoding) {
+/// before this one have left it. Gives where the new text ends, unless all of the text is replaced.
+pub fn apply(
+    document: &mut Document,
+    change: &TextDocumentContentChangeEvent,
+    encoding: Encoding,
+) -> Option<usize> {
     match change.range {
-        None => document.replace(&change.text),
+        None => {
+            document.replace(&change.text);
+            None
+        }
         Some(range) => {
             let start = document.offset(from_position(range.start), encoding);
             let end = document.offset(from_position(range.end), encoding);
@@ -23,6 +30,7 @@ pub fn apply(document: &mut Document, change: &TextDocumentContentChangeEvent, e
                 range: start..end.max(start),
                 text: change.text.clone(),
             });
+            Some(start + change.text.len())
         }
     }
 }

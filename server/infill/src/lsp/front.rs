@@ -30,6 +30,7 @@ use crate::lsp::pending::Ended;
 use crate::lsp::proposed::{INLINE_COMPLETION, InlineCompletionList};
 use crate::lsp::request::inline_completion;
 use crate::lsp::session::Session;
+use crate::lsp::typing;
 
 /// tower-lsp's service with ours in front.
 pub struct Front<S> {
@@ -134,6 +135,7 @@ where
         };
         let session = Arc::clone(&self.session);
         let url = asked.url().clone();
+        typing::asked(&session, &url, asked.offset());
         let task = tokio::spawn(inline_completion::answer(Arc::clone(&session), asked));
         session.pending.begin(id.clone(), url, task.abort_handle());
         Box::pin(async move {
@@ -177,6 +179,8 @@ impl<S> Front<S> {
         self.session
             .documents
             .open(uri.clone(), &text, version, language);
+        // Editors open a file at its beginning.
+        typing::edited(&self.session, &uri, 0);
         if text.len() <= LARGEST_DOCUMENT {
             let documents = Arc::clone(&self.session.documents);
             tokio::task::spawn_blocking(move || documents.warm(&uri));
@@ -190,14 +194,18 @@ impl<S> Front<S> {
         };
         let encoding = self.session.agreed().encoding;
         let uri = params.text_document.uri;
+        let mut cursor = None;
         let known = self.session.documents.change(&uri, |document| {
             for change in &params.content_changes {
-                convert::apply(document, change, encoding);
+                cursor = convert::apply(document, change, encoding);
             }
             document.set_version(params.text_document.version);
         });
         if !known {
             tracing::warn!("the client changed {uri}, which is not open");
+        }
+        if let Some(cursor) = cursor {
+            typing::edited(&self.session, &uri, cursor);
         }
     }
 
@@ -206,8 +214,7 @@ impl<S> Front<S> {
         let Some(params) = read::<DidCloseTextDocumentParams>(method, params) else {
             return;
         };
-        self.session.pending.supersede(&params.text_document.uri);
-        self.session.documents.close(&params.text_document.uri);
+        self.session.close(&params.text_document.uri);
     }
 
     /// Ends one of our requests. Returns false if it is one of tower-lsp's.

@@ -25,6 +25,7 @@ use tower_lsp::{Client, LanguageServer, async_trait};
 use crate::lsp::capabilities::SELECT_MODEL;
 use crate::lsp::request::status::{self, Status};
 use crate::lsp::session::Session;
+use crate::lsp::typing::Manners;
 use crate::lsp::watchdog;
 use crate::models::settings::{self, Choice};
 use crate::rooms::Rooms;
@@ -73,6 +74,17 @@ impl Backend {
         ));
     }
 
+    /// Acts on settings of what is done while the user types.
+    async fn behave(&self, settings: &Value) {
+        if Manners::KEYS.iter().all(|key| settings.get(key).is_none()) {
+            return;
+        }
+        match Manners::from_settings(settings) {
+            Ok(manners) => self.session.typing.behave(manners),
+            Err(message) => complain(&self.client, &message).await,
+        }
+    }
+
     /// Acts on settings that the client sent.
     async fn choose(&self, settings: &Value) {
         match chosen(settings) {
@@ -94,11 +106,22 @@ fn chosen(settings: &Value) -> std::result::Result<Choice, String> {
             "the setting infill.{key} must be a text, not {other}"
         )),
     };
+    let count = |key| match settings.get(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(other) => match other.as_u64().and_then(|count| usize::try_from(count).ok()) {
+            Some(count) if count > 0 => Ok(Some(count)),
+            _ => Err(format!(
+                "the setting infill.{key} must be a number from 1, not {other}"
+            )),
+        },
+    };
     let quant = text("quant")?.map(|name| name.parse()).transpose()?;
     Ok(Choice {
         model: text("model")?,
         quant,
         template: text("template")?,
+        threads: count("threads")?,
+        window: count("window")?,
     })
 }
 
@@ -126,6 +149,7 @@ impl LanguageServer for Backend {
         }
         let options = params.initialization_options.unwrap_or_default();
         if let Some(settings) = options.get("infill") {
+            self.behave(settings).await;
             match chosen(settings) {
                 Ok(choice) => self.session.choose(choice),
                 Err(message) => complain(&self.client, &message).await,
@@ -156,10 +180,8 @@ impl LanguageServer for Backend {
         let Some(settings) = params.settings.get("infill") else {
             return;
         };
-        if ["model", "quant", "template"]
-            .iter()
-            .any(|key| settings.get(key).is_some())
-        {
+        self.behave(settings).await;
+        if Choice::KEYS.iter().any(|key| settings.get(key).is_some()) {
             self.choose(settings).await;
         }
     }

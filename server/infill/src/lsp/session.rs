@@ -4,21 +4,24 @@
 //! Shared by [`front`](super::front), which must never wait, and
 //! [`server`](super::server)'s handlers, which may.
 
-use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::{Notify, watch};
 use tower_lsp::jsonrpc::{Error, ErrorCode};
+use tower_lsp::lsp_types::Url;
 
 use crate::complete::Why;
 use crate::documents::Documents;
 use crate::lsp::capabilities::Agreed;
 use crate::lsp::pending::Pending;
+use crate::lsp::typing::Typing;
 use crate::models::settings::Choice;
+use crate::priority;
 use crate::rooms::Rooms;
 
 /// How long a completion waits for a model that is still being loaded before it answers with
@@ -34,6 +37,8 @@ pub struct Session {
     pub documents: Arc<Documents>,
     /// The completions under way.
     pub pending: Pending,
+    /// What the user of each document is doing.
+    pub typing: Typing,
     /// What the command line says; it stands before what files say.
     flags: Choice,
     /// What the client chose; it stands before everything else.
@@ -76,6 +81,7 @@ impl Session {
         Session {
             documents: Arc::default(),
             pending: Pending::default(),
+            typing: Typing::default(),
             flags,
             chosen: Mutex::default(),
             loaded: Mutex::default(),
@@ -100,7 +106,7 @@ impl Session {
         if choice.is_ok() && choice.as_ref().ok() == loaded.as_ref() {
             return Ok(None);
         }
-        let opened = choice.and_then(|choice| match catch_unwind(|| Rooms::open(&choice)) {
+        let opened = choice.and_then(|choice| match open_behind(&choice) {
             Ok(Ok(rooms)) => Ok((choice, Arc::new(rooms))),
             Ok(Err(error)) => Err(format!("{error:#}")),
             Err(_) => Err("loading the model failed; run with `--log error`".to_owned()),
@@ -138,6 +144,17 @@ impl Session {
     /// Takes the client's choice down; [`Session::load`] acts on it.
     pub fn choose(&self, choice: Choice) {
         *self.chosen.lock().unwrap_or_else(PoisonError::into_inner) = choice;
+    }
+
+    /// Forgets a document that was closed.
+    pub fn close(&self, url: &Url) {
+        self.pending.supersede(url);
+        self.typing.close(url);
+        let number = self.documents.view(url).map(|view| view.number);
+        self.documents.close(url);
+        if let (Model::Ready(rooms), Some(number)) = (self.model(), number) {
+            rooms.anchors.close(number);
+        }
     }
 
     /// Takes down the folder that `infill.toml` is looked up from; the first one counts.
@@ -225,10 +242,18 @@ impl Session {
     }
 }
 
+/// Opens a model from a thread of its own, whose priority the threads of the model inherit.
+fn open_behind(choice: &Choice) -> thread::Result<anyhow::Result<Rooms>> {
+    let open = || {
+        priority::give_way();
+        Rooms::open(choice)
+    };
+    thread::scope(|scope| scope.spawn(open).join())
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::thread;
 
     use super::*;
     use crate::lsp::request::status::status;

@@ -68,6 +68,10 @@ pub fn weights(choice: &Choice) -> anyhow::Result<(Model, Option<PathBuf>)> {
     // The message says the cause already, so the chain of causes would only repeat it.
     let model =
         Model::open(&source, choice.weights(), &Device::Cpu).map_err(|error| anyhow!("{error}"))?;
+    let model = match choice.threads {
+        Some(threads) => model.with_threads(threads)?,
+        None => model,
+    };
     Ok((model, path))
 }
 

@@ -28,6 +28,12 @@ pub struct Choice {
     pub quant: Option<Quant>,
     /// The prompt template to use instead of the one that its files call for.
     pub template: Option<String>,
+    /// How many threads it runs on.
+    #[serde(deserialize_with = "count")]
+    pub threads: Option<usize>,
+    /// Most tokens of text around the cursor that it reads.
+    #[serde(deserialize_with = "count")]
+    pub window: Option<usize>,
 }
 
 fn quant<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Quant>, D::Error> {
@@ -36,7 +42,17 @@ fn quant<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Quant>, D::Error> 
         .transpose()
 }
 
+fn count<'de, D: Deserializer<'de>>(from: D) -> Result<Option<usize>, D::Error> {
+    match Option::<usize>::deserialize(from)? {
+        Some(0) => Err(serde::de::Error::custom("it must be at least 1")),
+        count => Ok(count),
+    }
+}
+
 impl Choice {
+    /// The keys of these settings.
+    pub const KEYS: [&str; 5] = ["model", "quant", "template", "threads", "window"];
+
     /// What the settings say that hold in this folder. A path in them counts from their file's folder.
     ///
     /// # Errors
@@ -91,6 +107,8 @@ impl Choice {
             model: self.model.or(other.model),
             quant: self.quant.or(other.quant),
             template: self.template.or(template),
+            threads: self.threads.or(other.threads),
+            window: self.window.or(other.window),
         }
     }
 
@@ -120,6 +138,8 @@ mod tests {
             ("model = \"a\"\nmodle = \"b\"\n", "infill.toml:2:"),
             ("\nquant = \"q9\"\n", "infill.toml:2:"),
             ("model = 1\n", "infill.toml:1:"),
+            ("threads = 0\n", "infill.toml:1:"),
+            ("window = -5\n", "infill.toml:1:"),
         ] {
             let error = parse(text).unwrap_err().to_string();
             assert!(error.contains(place), "{error}");
@@ -143,6 +163,7 @@ mod tests {
             model: Some("a".to_owned()),
             quant: Some(Quant::Int8),
             template: Some("glm4_v1".to_owned()),
+            ..Choice::default()
         };
         let flag = Choice {
             model: Some("b".to_owned()),

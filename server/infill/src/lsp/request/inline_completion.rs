@@ -4,6 +4,7 @@
 //! [`answer`] runs as a task of its own and leads it through [`complete`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use engine::Class;
 use tower_lsp::lsp_types::Url;
@@ -15,6 +16,11 @@ use crate::lsp::proposed::{
     SelectedCompletionInfo,
 };
 use crate::lsp::session::Session;
+use crate::lsp::typing;
+
+/// Tokens typed since the anchor beyond which the text is read anew at once, not only when the user
+/// rests.
+const LONG_HEAD: usize = 48;
 
 /// A request as it arrived, with the text as it was then.
 pub struct Asked {
@@ -23,14 +29,20 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// Takes a request down. None if its document is not open.
+    /// Takes a request down. None if its document is not open, or if nobody asked for it by hand and
+    /// the settings want nothing else.
     pub fn new(session: &Session, params: InlineCompletionParams) -> Option<Asked> {
         let url = params.place.text_document.uri;
         let view = session.documents.view(&url)?;
         let encoding = session.agreed().encoding;
         let class = match params.context.trigger_kind {
             InlineCompletionContext::INVOKED => Class::Invoked,
+            _ if !session.typing.manners().automatic => return None,
             _ => Class::Keystroke,
+        };
+        let delay = match class {
+            Class::Keystroke => session.typing.delay(&url),
+            _ => Duration::ZERO,
         };
         let offset = convert::offset(&view.snapshot, params.place.position, encoding);
         let ask = Ask {
@@ -39,6 +51,7 @@ impl Asked {
             offset,
             class,
             hypothetical: false,
+            delay,
         };
         Some(Asked {
             ask,
@@ -49,6 +62,11 @@ impl Asked {
     /// The document that was asked about.
     pub fn url(&self) -> &Url {
         &self.ask.url
+    }
+
+    /// The cursor, in bytes.
+    pub fn offset(&self) -> usize {
+        self.ask.offset
     }
 
     /// The text that was asked about.
@@ -70,7 +88,7 @@ pub async fn answer(session: Arc<Session>, asked: Asked) -> InlineCompletionList
     }
 }
 
-async fn items(session: &Session, asked: Asked) -> Result<InlineCompletionList, Why> {
+async fn items(session: &Arc<Session>, asked: Asked) -> Result<InlineCompletionList, Why> {
     let Asked { mut ask, selected } = asked;
     let agreed = session.agreed();
     let rooms = session.rooms().await?;
@@ -81,7 +99,16 @@ async fn items(session: &Session, asked: Asked) -> Result<InlineCompletionList, 
         ask.hypothetical = true;
         ask.view.snapshot = ask.view.snapshot.edited(&edit);
     }
-    let outcome = complete(rooms, Arc::clone(&session.documents), ask).await;
+    let class = ask.class;
+    let (again, url) = (ask.clone(), ask.url.clone());
+    let outcome = complete(Arc::clone(&rooms), Arc::clone(&session.documents), ask).await;
+    let record = &outcome.record;
+    if let Some(time) = record.engine_time() {
+        session.typing.answered(&url, time);
+    }
+    if record.head_tokens > LONG_HEAD || record.anchor.ends_with("near") {
+        typing::read(session, &url);
+    }
     let item = match (&outcome.shown, &selected) {
         (Ok(shown), Some(info)) => convert::item_after(info, shown),
         (Ok(shown), None) => Some(convert::item(shown, agreed.encoding)),
@@ -91,6 +118,9 @@ async fn items(session: &Session, asked: Asked) -> Result<InlineCompletionList, 
         }
     };
     let items: Vec<InlineCompletionItem> = item.into_iter().collect();
+    if let (Ok(shown), Class::Keystroke, false) = (outcome.shown, class, items.is_empty()) {
+        typing::shown(session, again, shown);
+    }
     Ok(InlineCompletionList {
         items,
         infill: agreed.timings.then_some(outcome.record),
