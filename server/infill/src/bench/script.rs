@@ -399,7 +399,7 @@ mod tests {
         let text = "    let value = compute(first, second);\n".repeat(600);
         let script = synthetic(&text, 2000, 1);
         let count = |is: fn(&Step) -> bool| script.steps.iter().filter(|step| is(step)).count();
-        assert_eq!(count(|step| matches!(step.key, Key::Jump { .. })), 34);
+        assert_eq!(count(|step| matches!(step.key, Key::Jump { .. })), 50);
         let slips = count(|step| matches!(step.key, Key::Slip { .. }));
         assert!((10..80).contains(&slips), "{slips} slips");
         assert_eq!(count(|step| step.key == Key::Backspace), slips);
