@@ -136,7 +136,7 @@ impl Trip {
         }
         let syntax = snapshot.syntax(&mut deadline(match class {
             Class::Invoked => PARSE_DEADLINE_INVOKED,
-            Class::Keystroke | Class::Batch => PARSE_DEADLINE,
+            Class::Keystroke | Class::Ahead | Class::Batch => PARSE_DEADLINE,
         }));
         if let Some(tree) = snapshot.parsed().filter(|_| !hypothetical) {
             self.documents.adopt(url, *number, tree);
@@ -207,6 +207,7 @@ impl Trip {
             // One of them may be `sop`, which is in the prompt.
             max_tokens: answer_tokens(until) - 1,
             document: view.number,
+            drafts: Vec::new(),
         };
         let stop = Stop::new(&question(&view.snapshot, *offset, until));
         let reader = Reader {
@@ -226,7 +227,7 @@ impl Trip {
         match answer.ended {
             Ended::Stop | Ended::Watch => Ok(self.rooms.vocab.decode(&answer.ids)),
             // Cut off in the middle: the last line is not what the model had to say.
-            Ended::Length => Ok(whole_lines(&self.rooms.vocab.decode(&answer.ids)).to_owned()),
+            Ended::Length | Ended::Stuck => Ok(whole_lines(&self.rooms.vocab.decode(&answer.ids)).to_owned()),
             Ended::Cancelled => Err(Why::Cancelled),
             Ended::Superseded => Err(Why::Superseded),
             Ended::Failed(why) => Err(Why::Failed(why)),

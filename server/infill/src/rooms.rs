@@ -15,6 +15,9 @@ use crate::models::settings::Choice;
 /// Bytes of stored answers: some tens of thousands of them, more than a day of typing.
 const STORE_BYTES: usize = 16 << 20;
 
+/// Bytes of the sequences that the engine keeps: with the embedded model some 30 windows of 1,000 tokens.
+const KV_BYTES: usize = 256 << 20;
+
 /// What every completion uses.
 pub struct Rooms {
     /// The model's vocabulary.
@@ -59,7 +62,7 @@ impl Rooms {
         Ok(Rooms {
             vocab: Arc::new(vocab),
             template,
-            engine: Engine::start(model),
+            engine: Engine::start(model, KV_BYTES),
             store: Store::new(STORE_BYTES),
             model: facts,
         })

@@ -55,7 +55,7 @@ pub fn run(arguments: &GenerateArgs) -> anyhow::Result<()> {
         }
     };
     let (done, answer) = mpsc::channel();
-    let engine = Engine::start(model);
+    let engine = Engine::start(model, 0);
     engine.submit(
         job,
         Box::new(Unwatched),
@@ -67,7 +67,7 @@ pub fn run(arguments: &GenerateArgs) -> anyhow::Result<()> {
     let answer = answer.recv().context("the engine has stopped")?;
     let ended = match answer.ended {
         Ended::Stop => "stop",
-        Ended::Watch | Ended::Length => "length",
+        Ended::Watch | Ended::Length | Ended::Stuck => "length",
         Ended::Cancelled | Ended::Superseded => bail!("the generation was cancelled"),
         Ended::Failed(why) => bail!("the model could not be run: {why}"),
     };
@@ -98,6 +98,7 @@ fn plain(ids: &[u32], arguments: &GenerateArgs, stops: &[u32]) -> anyhow::Result
         stops: stops.to_owned(),
         max_tokens: arguments.max_tokens,
         document: 0,
+        drafts: Vec::new(),
     })
 }
 
@@ -151,6 +152,7 @@ fn framed(text: &str, opened: &Opened, max_tokens: usize) -> anyhow::Result<Job>
         stops,
         max_tokens,
         document: 0,
+        drafts: Vec::new(),
     })
 }
 
