@@ -2,8 +2,13 @@
 
 use criterion::{Criterion, Throughput};
 use glm::fixture::{self, Random};
-use glm::kernels::{Rows, cpu};
+use glm::kernels::{
+    Rows,
+    cpu::{self, Pool, Quantized},
+};
 
+/// Threads that share the work out.
+const THREADS: usize = 2;
 /// Tokens of a batch: one decoded, and a prompt.
 const TOKENS: [usize; 2] = [1, 448];
 
@@ -11,6 +16,8 @@ const TOKENS: [usize; 2] = [1, 448];
 pub fn bench(criterion: &mut Criterion) {
     let config = fixture::embedded();
     let mut random = Random::new(1);
+    let pool = Pool::new(THREADS).expect("the machine starts threads");
+    let mut room = Quantized::default();
     let mut group = criterion.benchmark_group("kernels");
     for tokens in TOKENS {
         for outputs in [config.inner, config.vocabulary] {
@@ -28,7 +35,7 @@ pub fn bench(criterion: &mut Criterion) {
                 format!("matmul {tokens}×{}×{outputs}", config.width),
                 |bencher| {
                     let x = Rows::new(&x, config.width);
-                    bencher.iter(|| cpu::matmul_q8(x, &weight, &[], &mut out));
+                    bencher.iter(|| cpu::matmul_q8(x, &weight, &[], &mut out, &mut room, &pool));
                 },
             );
         }
@@ -38,12 +45,12 @@ pub fn bench(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(out.len() as u64));
         group.bench_function(format!("norm {tokens}×{}", config.width), |bencher| {
             let x = Rows::new(&x, config.width);
-            bencher.iter(|| cpu::layer_norm(x, &weight, &bias, config.epsilon, &mut out));
+            bencher.iter(|| cpu::layer_norm(x, &weight, &bias, config.epsilon, &mut out, &pool));
         });
         let mut inner = random.normal(tokens * config.inner);
         group.throughput(Throughput::Elements(inner.len() as u64));
         group.bench_function(format!("gelu {tokens}×{}", config.inner), |bencher| {
-            bencher.iter(|| cpu::activate(config.activation, &mut inner));
+            bencher.iter(|| cpu::activate(config.activation, &mut inner, &pool));
         });
     }
     group.finish();

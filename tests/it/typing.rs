@@ -141,13 +141,13 @@ fn what_is_typed_costs_a_few_tokens_and_a_backspace_none() {
         }
         if place > 0 {
             assert_eq!(record["anchor"], "kept", "{key:?}: {record}");
-            read.push(count(record, "tokens_prefilled"));
+            read.push((count(record, "tokens_prefilled"), record.clone()));
         }
     }
-    read.sort_unstable();
+    read.sort_by_key(|(tokens, _)| *tokens);
     assert!(read.len() > 5, "the model was hardly asked: {read:?}");
-    assert!(read[read.len() / 2] <= 3, "{read:?}");
-    assert!(read[read.len() - 1] <= 16, "{read:?}");
+    assert!(read[read.len() / 2].0 <= 3, "{read:?}");
+    assert!(read[read.len() - 1].0 <= 16, "{:?}", read[read.len() - 1]);
     for _ in 0..4 {
         typist.edit(1, "");
         let record = &typist.ask(2)["infill"];
@@ -202,29 +202,30 @@ fn the_cursor_at_rest_is_read_ahead_and_so_is_what_follows_a_suggestion() {
     let record = &answer["infill"];
     assert_eq!(record["anchor"], "kept", "{record}");
     assert!(count(record, "tokens_prefilled") <= 2, "{record}");
-    typist.settle();
     // Whatever is shown is accepted, as long as there is something.
     let mut accepted = 0;
-    let mut answer = answer;
-    for _ in 0..3 {
-        let item = answer["items"][0].clone();
-        let Some(text) = item["insertText"].as_str() else {
-            break;
-        };
-        let start = &item["range"]["start"];
-        let line = start["line"].as_u64().expect("a number") as usize;
-        let column = start["character"].as_u64().expect("a number") as usize;
-        let lines = typist.text.split_inclusive('\n').take(line).map(str::len);
-        let start = lines.sum::<usize>() + column;
-        typist.edit(typist.cursor - start, text);
-        answer = typist.ask(2);
-        let record = &answer["infill"];
-        assert_eq!(count(record, "tokens_decoded"), 0, "{record}");
-        assert_eq!(count(record, "tokens_prefilled"), 0, "{record}");
-        accepted += 1;
-        typist.settle();
+    for key in ["w", "i", "d", "t", "h", ")", "\n", "f", "o", "r"] {
+        let mut answer = typist.key(key);
+        for _ in 0..3 {
+            let item = answer["items"][0].clone();
+            let Some(text) = item["insertText"].as_str() else {
+                break;
+            };
+            typist.settle();
+            let start = &item["range"]["start"];
+            let line = start["line"].as_u64().expect("a number") as usize;
+            let column = start["character"].as_u64().expect("a number") as usize;
+            let lines = typist.text.split_inclusive('\n').take(line).map(str::len);
+            let start = lines.sum::<usize>() + column;
+            typist.edit(typist.cursor - start, text);
+            answer = typist.ask(2);
+            let record = &answer["infill"];
+            assert_eq!(count(record, "tokens_decoded"), 0, "{record}");
+            assert_eq!(count(record, "tokens_prefilled"), 0, "{record}");
+            accepted += 1;
+        }
     }
-    assert!(accepted > 0, "nothing was shown: {answer}");
+    assert!(accepted > 0, "nothing was shown");
 }
 
 #[test]
@@ -243,6 +244,8 @@ fn nothing_is_done_unasked_where_the_settings_want_nothing() {
     typist
         .server
         .notify("workspace/didChangeConfiguration", settings);
+    // The settings are in force once a later request is answered.
+    typist.status();
     let answer = typist.key("a");
     assert!(answer["infill"]["mask"].is_string(), "{answer}");
 }

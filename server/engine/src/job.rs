@@ -1,6 +1,6 @@
 //! What is asked of the engine, and what comes back.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// One sequence to continue.
 #[derive(Debug, Clone)]
@@ -17,10 +17,13 @@ pub struct Job {
     pub class: Class,
     /// Tokens that end the answer; they are not part of it.
     pub stops: Vec<u32>,
-    /// Most tokens to generate.
+    /// Most tokens to generate; 0 only runs the prompt, for the jobs that begin with it.
     pub max_tokens: usize,
     /// The document it is for: a newer keystroke job of the same document supersedes an older one.
     pub document: u64,
+    /// Runs of tokens that the answer may repeat, besides the prompt itself: more of the same file, a suggestion that
+    /// was turned down. They change how fast the answer comes and nothing else.
+    pub drafts: Vec<Arc<[u32]>>,
 }
 
 /// How the two positions of a token follow from those of the one before.
@@ -48,11 +51,37 @@ impl Advance {
 /// How urgent a job is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
-    /// The user is typing; only the newest one of a document counts.
+    /// The user is typing; only the newest one of a document counts. It supersedes older keystroke and look-ahead jobs
+    /// of its document.
     Keystroke,
-    /// The user asked for it and waits.
+    /// The user asked for it and waits. It supersedes look-ahead jobs of its document, and nothing supersedes it.
     Invoked,
-    /// Nobody waits; it runs, step by step, when nothing else does.
+    /// What an editor may want next and nobody waits for yet: one after the other, while no keystroke or invoked job
+    /// is there. At most [`Class::LONGEST_AHEAD`] of a document wait; then the oldest is superseded. A keystroke or invoked job supersedes
+    /// those that generate and leaves those that only read a prompt.
+    Ahead,
+    /// Nobody waits; several side by side, while nothing else is there.
+    Batch,
+}
+
+impl Class {
+    /// Most look-ahead jobs of one document that wait for their turn.
+    pub const LONGEST_AHEAD: usize = 4;
+
+    pub(crate) fn rank(self) -> Rank {
+        match self {
+            Class::Keystroke | Class::Invoked => Rank::Interactive,
+            Class::Ahead => Rank::Ahead,
+            Class::Batch => Rank::Batch,
+        }
+    }
+}
+
+/// What goes first: the lesser.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Rank {
+    Interactive,
+    Ahead,
     Batch,
 }
 
@@ -65,15 +94,23 @@ pub struct Answer {
     pub ended: Ended,
     /// Tokens of the prompt that the model ran.
     pub prefilled: usize,
-    /// Tokens that were chosen, a stop token included.
+    /// Tokens of the prompt whose keys and values were there from an earlier job.
+    pub reused: usize,
+    /// Tokens that were chosen from the model's logits, a stop token included.
     pub decoded: usize,
-    /// From `submit` to the first step.
+    /// Tokens that an earlier job had chosen already, a stop token included; they took no step.
+    pub replayed: usize,
+    /// Tokens that were run on trial, because the same run of tokens had gone on so before.
+    pub drafted: usize,
+    /// Those of them that the model agreed with.
+    pub accepted: usize,
+    /// From `submit` to the job's first turn.
     pub queued: Duration,
-    /// The pass over the prompt.
+    /// All passes up to the end of the prompt.
     pub prefill: Duration,
     /// All passes after it, and the watch.
     pub decode: Duration,
-    /// Mean log-probability (natural logarithm) of the tokens chosen; 0 if none was.
+    /// Mean log-probability (natural logarithm) of the tokens chosen, now or earlier; 0 if none was.
     pub logprob: f32,
 }
 
@@ -84,7 +121,11 @@ impl Answer {
             ids: Vec::new(),
             ended,
             prefilled: 0,
+            reused: 0,
             decoded: 0,
+            replayed: 0,
+            drafted: 0,
+            accepted: 0,
             queued,
             prefill: Duration::ZERO,
             decode: Duration::ZERO,
@@ -102,9 +143,11 @@ pub enum Ended {
     Watch,
     /// `max_tokens`, or the model's last position, was reached.
     Length,
+    /// The watch allows no token.
+    Stuck,
     /// The job was cancelled.
     Cancelled,
-    /// A newer keystroke in the same document took its place.
+    /// A newer job of the same document took its place.
     Superseded,
     /// The model could not run it; the reason, for a log.
     Failed(String),

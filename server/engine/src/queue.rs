@@ -1,10 +1,10 @@
 //! The inbox: which job is next, and which ones are no longer wanted.
 //!
-//! Takes tickets from any thread, gives them to the engine's thread in order: first those that were cancelled or
-//! superseded while they waited (they only need an answer), then keystrokes and invoked jobs, newest first, then
-//! batch work in order. Runs nothing itself.
+//! Takes tickets from any thread, gives them to the engine's thread: those that were cancelled or superseded while they
+//! waited (they only need an answer), keystrokes and invoked jobs newest first, look-ahead and batch work in order.
+//! Marks what a new job supersedes. Runs nothing itself.
 
-use crate::{Answer, Class, Job, Watch};
+use crate::{Answer, Class, Ended, Job, Watch, job::Rank};
 use std::{
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
@@ -32,9 +32,13 @@ impl Cancel {
         self.0.load(Ordering::Acquire) != WANTED
     }
 
-    /// Whether a newer job took its place.
-    pub(crate) fn is_superseded(&self) -> bool {
-        self.0.load(Ordering::Acquire) == SUPERSEDED
+    /// Why the job is no longer wanted, if so.
+    pub(crate) fn reason(&self) -> Option<Ended> {
+        match self.0.load(Ordering::Acquire) {
+            WANTED => None,
+            SUPERSEDED => Some(Ended::Superseded),
+            _ => Some(Ended::Cancelled),
+        }
     }
 
     /// The first reason stays.
@@ -48,22 +52,13 @@ impl Cancel {
 
 /// A job with all that belongs to it.
 pub(crate) struct Ticket {
+    /// The order of arrival.
+    pub(crate) number: u64,
     pub(crate) job: Job,
     pub(crate) watch: Box<dyn Watch>,
     pub(crate) done: Box<dyn FnOnce(Answer) + Send>,
     pub(crate) cancel: Cancel,
     pub(crate) submitted: Instant,
-}
-
-/// What the engine's thread may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Accept {
-    /// Any job.
-    Any,
-    /// Only what goes before batch work.
-    Urgent,
-    /// Only jobs that are no longer wanted.
-    Unwanted,
 }
 
 /// The inbox of the engine's thread.
@@ -75,64 +70,101 @@ pub(crate) struct Inbox {
 
 #[derive(Default)]
 struct State {
+    /// How many tickets there were.
+    count: u64,
     /// In order of arrival.
     waiting: Vec<Ticket>,
-    /// The job that runs, and the batch job that it interrupted, if any.
-    running: Vec<(u64, Class, Cancel)>,
+    /// The jobs that were taken and are not over.
+    running: Vec<Running>,
     closed: bool,
 }
 
+struct Running {
+    number: u64,
+    document: u64,
+    class: Class,
+    /// It generates nothing.
+    only_reads: bool,
+    cancel: Cancel,
+}
+
 impl Inbox {
-    /// Puts a ticket in; a keystroke marks the older keystrokes of its document.
-    pub(crate) fn put(&self, ticket: Ticket) {
+    /// Puts a job in and marks those that it supersedes.
+    pub(crate) fn put(
+        &self,
+        job: Job,
+        watch: Box<dyn Watch>,
+        done: Box<dyn FnOnce(Answer) + Send>,
+    ) -> Cancel {
+        let cancel = Cancel::default();
         let mut state = self.lock();
-        if ticket.job.class == Class::Keystroke {
-            let waiting = state
-                .waiting
-                .iter()
-                .map(|ticket| (ticket.job.document, ticket.job.class, &ticket.cancel));
-            let running = state
-                .running
-                .iter()
-                .map(|(document, class, cancel)| (*document, *class, cancel));
-            for (document, class, cancel) in waiting.chain(running) {
-                if document == ticket.job.document && class == Class::Keystroke {
-                    cancel.set(SUPERSEDED);
-                }
-            }
-        }
-        state.waiting.push(ticket);
+        state.supersede(job.class, job.document);
+        let number = state.count;
+        state.count += 1;
+        state.waiting.push(Ticket {
+            number,
+            job,
+            watch,
+            done,
+            cancel: cancel.clone(),
+            submitted: Instant::now(),
+        });
         drop(state);
         self.arrived.notify_one();
+        cancel
     }
 
-    /// The next job that is accepted, if there is one; it counts as running from here to [`Inbox::finish`].
-    pub(crate) fn take(&self, accept: Accept) -> Option<Ticket> {
+    /// The next wanted job of this rank; it counts as running from here to [`Inbox::finish`]. None if `is_open` says
+    /// no, which is asked while no job can come in.
+    pub(crate) fn take(&self, rank: Rank, is_open: impl FnOnce() -> bool) -> Option<Ticket> {
         let mut state = self.lock();
-        let index = state.next(accept)?;
+        if !is_open() {
+            return None;
+        }
+        let is_next =
+            |ticket: &Ticket| ticket.job.class.rank() == rank && !ticket.cancel.is_cancelled();
+        let index = match rank {
+            Rank::Interactive => state.waiting.iter().rposition(is_next),
+            Rank::Ahead | Rank::Batch => state.waiting.iter().position(is_next),
+        }?;
         Some(state.start(index))
     }
 
-    /// Waits for the next job. None once the inbox is closed and empty.
-    pub(crate) fn wait(&self) -> Option<Ticket> {
+    /// A job that is no longer wanted; as [`Inbox::take`].
+    pub(crate) fn take_unwanted(&self) -> Option<Ticket> {
         let mut state = self.lock();
-        loop {
-            if let Some(index) = state.next(Accept::Any) {
-                return Some(state.start(index));
-            }
-            if state.closed {
-                return None;
-            }
+        let mut waiting = state.waiting.iter();
+        let index = waiting.position(|ticket| ticket.cancel.is_cancelled())?;
+        Some(state.start(index))
+    }
+
+    /// Whether a wanted keystroke or invoked job waits of which `is_it` is true.
+    pub(crate) fn has_interactive(&self, is_it: impl Fn(&Job) -> bool) -> bool {
+        let state = self.lock();
+        state.waiting.iter().any(|ticket| {
+            ticket.job.class.rank() == Rank::Interactive
+                && !ticket.cancel.is_cancelled()
+                && is_it(&ticket.job)
+        })
+    }
+
+    /// Waits until there is a job to take. False once the inbox is closed and empty.
+    pub(crate) fn wait(&self) -> bool {
+        let mut state = self.lock();
+        while state.waiting.is_empty() && !state.closed {
             state = self
                 .arrived
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
         }
+        !state.waiting.is_empty()
     }
 
-    /// The job taken last is over.
-    pub(crate) fn finish(&self) {
-        self.lock().running.pop();
+    /// A job that was taken is over.
+    pub(crate) fn finish(&self, number: u64) {
+        self.lock()
+            .running
+            .retain(|running| running.number != number);
     }
 
     /// Whether nothing runs and nothing waits.
@@ -145,15 +177,9 @@ impl Inbox {
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
-        state
-            .waiting
-            .iter()
-            .map(|ticket| &ticket.cancel)
-            .for_each(Cancel::cancel);
-        state
-            .running
-            .iter()
-            .for_each(|(_, _, cancel)| cancel.cancel());
+        let waiting = state.waiting.iter().map(|ticket| &ticket.cancel);
+        let running = state.running.iter().map(|running| &running.cancel);
+        waiting.chain(running).for_each(Cancel::cancel);
         drop(state);
         self.arrived.notify_one();
     }
@@ -165,29 +191,65 @@ impl Inbox {
 }
 
 impl State {
-    fn next(&self, accept: Accept) -> Option<usize> {
-        let unwanted = self
-            .waiting
-            .iter()
-            .position(|ticket| ticket.cancel.is_cancelled());
-        let urgent = || {
-            self.waiting
-                .iter()
-                .rposition(|ticket| ticket.job.class != Class::Batch)
-        };
-        match accept {
-            Accept::Unwanted => unwanted,
-            Accept::Urgent => unwanted.or_else(urgent),
-            Accept::Any => unwanted
-                .or_else(urgent)
-                .or((!self.waiting.is_empty()).then_some(0)),
-        }
-    }
-
     fn start(&mut self, index: usize) -> Ticket {
         let ticket = self.waiting.remove(index);
-        self.running
-            .push((ticket.job.document, ticket.job.class, ticket.cancel.clone()));
+        self.running.push(Running {
+            number: ticket.number,
+            document: ticket.job.document,
+            class: ticket.job.class,
+            only_reads: ticket.job.max_tokens == 0,
+            cancel: ticket.cancel.clone(),
+        });
         ticket
+    }
+
+    /// Marks what a new job of this class takes the place of.
+    fn supersede(&self, class: Class, document: u64) {
+        let waiting = self.waiting.iter().map(|ticket| {
+            let only_reads = ticket.job.max_tokens == 0;
+            (
+                ticket.job.document,
+                ticket.job.class,
+                only_reads,
+                &ticket.cancel,
+            )
+        });
+        let running = self.running.iter().map(|running| {
+            let Running {
+                document,
+                class,
+                only_reads,
+                cancel,
+                ..
+            } = running;
+            (*document, *class, *only_reads, cancel)
+        });
+        let others = waiting.clone().chain(running);
+        for (of, older, only_reads, cancel) in others {
+            // What is read ahead serves the newer job, too, sooner or later.
+            let gives_way = match class {
+                Class::Keystroke => {
+                    older == Class::Keystroke || older == Class::Ahead && !only_reads
+                }
+                Class::Invoked => older == Class::Ahead && !only_reads,
+                Class::Ahead | Class::Batch => false,
+            };
+            if of == document && gives_way {
+                cancel.set(SUPERSEDED);
+            }
+        }
+        if class == Class::Ahead {
+            let ahead: Vec<&Cancel> = waiting
+                .filter(|&(of, older, _, cancel)| {
+                    of == document && older == Class::Ahead && !cancel.is_cancelled()
+                })
+                .map(|(.., cancel)| cancel)
+                .collect();
+            // With the new one, no more than may wait.
+            let too_many = (ahead.len() + 1).saturating_sub(Class::LONGEST_AHEAD);
+            ahead[..too_many]
+                .iter()
+                .for_each(|cancel| cancel.set(SUPERSEDED));
+        }
     }
 }

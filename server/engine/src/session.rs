@@ -1,132 +1,174 @@
-//! One job from its prompt to its answer: prefill, then a token at a time.
+//! What is kept of a sequence: its tokens, where each came from, and the KV cache of those that were run.
 //!
-//! Takes the model, a job and a KV cache to fill, gives the answer. Between steps it hands control back through
-//! `between`, so that the thread can look at its inbox; which job runs is not decided here.
+//! Takes tokens of prompts and tokens that the model chose, and tells how far they are those of another prompt. Which
+//! session a job gets is the store's business, what is run in it that of `run`.
 
-use crate::{Advance, Answer, Ended, Flow, Job, Watch, queue::Cancel, sample::greedy};
-use glm::{Chunk, KvCache, Model, Part, Want, Workspace};
-use std::time::{Duration, Instant};
+use crate::{Advance, Job, sample::Choice};
+use glm::KvCache;
 
-/// Runs a job to its end. `between` is called before every step.
-pub(crate) fn run(
-    model: &Model,
-    kv: &mut KvCache,
-    job: &Job,
-    watch: &mut dyn Watch,
-    cancel: &Cancel,
-    queued: Duration,
-    mut between: impl FnMut(),
-) -> Answer {
-    let mut answer = Answer::empty(Ended::Length, queued);
-    let began = Instant::now();
-    let mut work = model.workspace();
-    let prompt = Chunk {
-        ids: &job.ids,
-        positions: [&job.positions[0], &job.positions[1]],
-        prefix: job.part_a,
-    };
-    let prefilled = if job.max_tokens == 0 {
-        Err(Ended::Length)
-    } else {
-        forward(model, kv, &mut work, &prompt, cancel)
-    };
-    answer.prefill = began.elapsed();
-    answer.ended = match prefilled {
-        Err(ended) => ended,
-        Ok(()) => {
-            answer.prefilled = job.ids.len();
-            let began = Instant::now();
-            let ended = decode(
-                model,
-                kv,
-                job,
-                watch,
-                cancel,
-                &mut work,
-                &mut answer,
-                &mut between,
-            );
-            answer.decode = began.elapsed();
-            ended
-        }
-    };
-    answer
+/// One sequence. At rest, all its tokens but the last have been run; the last only waits if the model chose it.
+pub(crate) struct Session {
+    pub(crate) kv: KvCache,
+    /// Tokens that see one another; 0 in a causal model.
+    part_a: usize,
+    ids: Vec<u32>,
+    positions: [Vec<u32>; 2],
+    /// A token each: none for a token of a prompt.
+    choices: Vec<Option<Choice>>,
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the parts of one job, borrowed from their owner one by one"
-)]
-fn decode(
-    model: &Model,
-    kv: &mut KvCache,
+impl Session {
+    /// An empty session on this cache, whose memory is used again.
+    pub(crate) fn new(mut kv: KvCache, part_a: usize) -> Session {
+        kv.truncate(0);
+        Session {
+            kv,
+            part_a,
+            ids: Vec::new(),
+            positions: [Vec::new(), Vec::new()],
+            choices: Vec::new(),
+        }
+    }
+
+    /// Its tokens.
+    pub(crate) fn ids(&self) -> &[u32] {
+        &self.ids
+    }
+
+    /// Two positions a token.
+    pub(crate) fn positions(&self) -> [&[u32]; 2] {
+        self.positions.each_ref().map(Vec::as_slice)
+    }
+
+    /// The cache to run in, the tokens, their positions.
+    pub(crate) fn split(&mut self) -> (&mut KvCache, &[u32], [&[u32]; 2]) {
+        let positions = self.positions.each_ref().map(Vec::as_slice);
+        (&mut self.kv, &self.ids, positions)
+    }
+
+    /// Tokens that see one another.
+    pub(crate) fn part_a(&self) -> usize {
+        self.part_a
+    }
+
+    /// Tokens known.
+    pub(crate) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> usize {
+        let keys = self.choices.iter().flatten();
+        let keys = keys.map(|choice| choice.key.as_ref().map_or(0, |key| key.len()));
+        let rows = self.positions.iter().map(Vec::capacity).sum::<usize>() + self.ids.capacity();
+        self.kv.bytes()
+            + rows * size_of::<u32>()
+            + self.choices.capacity() * size_of::<Option<Choice>>()
+            + keys.sum::<usize>()
+    }
+
+    /// How many tokens at the beginning of a job's prompt are these. Part A counts as a whole or not at all.
+    pub(crate) fn common(&self, job: &Job, part_a: usize) -> usize {
+        if part_a != self.part_a {
+            return 0;
+        }
+        common(part_a, (&self.ids, self.positions()), job)
+    }
+
+    /// How many tokens after the first `count` the model chose.
+    pub(crate) fn chosen_after(&self, count: usize) -> usize {
+        let behind = self.choices.iter().skip(count);
+        behind.take_while(|choice| choice.is_some()).count()
+    }
+
+    /// How many tokens after the first `count` came with prompts.
+    pub(crate) fn read_after(&self, count: usize) -> usize {
+        let behind = self.choices.iter().skip(count);
+        behind.filter(|choice| choice.is_none()).count()
+    }
+
+    /// The choice at `index`, if there is one and its token stands where an answer that advances so would have it.
+    pub(crate) fn choice(&self, index: usize, places: [u32; 2]) -> Option<&Choice> {
+        let choice = self.choices.get(index)?.as_ref()?;
+        let [row_0, row_1] = &self.positions;
+        (places == [row_0[index], row_1[index]]).then_some(choice)
+    }
+
+    /// Forgets all tokens but the first `count`, and the keys and values of all but the first `run`.
+    pub(crate) fn cut(&mut self, count: usize, run: usize) {
+        self.ids.truncate(count);
+        self.choices.truncate(count);
+        self.positions
+            .iter_mut()
+            .for_each(|row| row.truncate(count));
+        let run = run.min(count);
+        self.kv.truncate(if run < self.part_a { 0 } else { run });
+    }
+
+    /// Puts the rest of a prompt behind its first tokens, which are here.
+    pub(crate) fn extend(&mut self, job: &Job) {
+        let count = self.len();
+        self.ids.extend_from_slice(&job.ids[count..]);
+        for (row, all) in self.positions.iter_mut().zip(&job.positions) {
+            row.extend_from_slice(&all[count..]);
+        }
+        self.choices.resize_with(job.ids.len(), || None);
+    }
+
+    /// Puts a token behind the others that the model chose.
+    pub(crate) fn push(&mut self, choice: Choice, [row_0, row_1]: [u32; 2]) {
+        self.ids.push(choice.id);
+        self.positions[0].push(row_0);
+        self.positions[1].push(row_1);
+        self.choices.push(Some(choice));
+    }
+
+    /// Forgets the tokens that still wait to be run, but for a first one that the model chose.
+    pub(crate) fn settle(&mut self) {
+        let run = self.kv.len();
+        let kept = run + self.chosen_after(run).min(1);
+        self.cut(kept, run);
+    }
+}
+
+/// How many tokens at the beginning of a job's prompt are these, of which the first `part_a` count as a whole or not at
+/// all.
+pub(crate) fn common(
+    part_a: usize,
+    (ids, [row_0, row_1]): (&[u32], [&[u32]; 2]),
     job: &Job,
-    watch: &mut dyn Watch,
-    cancel: &Cancel,
-    work: &mut Workspace,
-    answer: &mut Answer,
-    between: &mut impl FnMut(),
-) -> Ended {
+) -> usize {
+    let same = |ours: &[u32], theirs: &[u32]| {
+        let pairs = ours.iter().zip(theirs);
+        pairs.take_while(|(a, b)| a == b).count()
+    };
+    let count = same(ids, &job.ids)
+        .min(same(row_0, &job.positions[0]))
+        .min(same(row_1, &job.positions[1]));
+    if count < part_a { 0 } else { count }
+}
+
+/// The positions of the token that comes `count` tokens after a prompt.
+pub(crate) fn places(job: &Job, count: usize) -> [u32; 2] {
     let last = job
         .positions
         .each_ref()
         .map(|row| row.last().copied().unwrap_or(0));
-    let context = model.config().context;
-    loop {
-        let logits = work.logits(0);
-        let Some(id) = greedy(logits.row(0)) else {
-            return Ended::Failed(
-                "the model gave no finite number; its weights are damaged".to_owned(),
-            );
-        };
-        answer.decoded += 1;
-        answer.logprob += (logits.log_probability(0, id) - answer.logprob) / answer.decoded as f32;
-        if job.stops.contains(&id) {
-            return Ended::Stop;
-        }
-        answer.ids.push(id);
-        if watch.token(id) == Flow::Enough {
-            return Ended::Watch;
-        }
-        // A context holds far fewer tokens than a `u32` counts.
-        let [row_0, row_1] = job.advance.after(last, answer.ids.len() as u32);
-        let is_past_the_end = match job.advance {
-            Advance::Place => row_0 as usize >= context,
-            // The table of places within an answer has a row for 0, which no answer uses.
-            Advance::Span => row_1 as usize > context,
-            Advance::Still => job.ids.len() + answer.ids.len() > context,
-        };
-        if answer.ids.len() >= job.max_tokens || is_past_the_end {
-            return Ended::Length;
-        }
-        between();
-        let step = Chunk {
-            ids: &[id],
-            positions: [&[row_0], &[row_1]],
-            prefix: job.part_a,
-        };
-        if let Err(ended) = forward(model, kv, work, &step, cancel) {
-            return ended;
-        }
-    }
+    // A context holds far fewer tokens than a `u32` counts.
+    job.advance.after(last, count as u32)
 }
 
-fn forward(
-    model: &Model,
-    kv: &mut KvCache,
-    work: &mut Workspace,
-    chunk: &Chunk,
-    cancel: &Cancel,
-) -> Result<(), Ended> {
-    let part = Part {
-        chunk: *chunk,
-        kv,
-        want: Want::Last,
-    };
-    match model.forward(&mut [part], work, &mut || cancel.is_cancelled()) {
-        Ok(()) => Ok(()),
-        Err(glm::Error::Halted) if cancel.is_superseded() => Err(Ended::Superseded),
-        Err(glm::Error::Halted) => Err(Ended::Cancelled),
-        Err(error) => Err(Ended::Failed(error.to_string())),
+/// Whether a token with these positions, the `length`th of its sequence, has no place in a context.
+pub(crate) fn is_past_the_end(
+    advance: Advance,
+    [row_0, row_1]: [u32; 2],
+    length: usize,
+    context: usize,
+) -> bool {
+    match advance {
+        Advance::Place => row_0 as usize >= context,
+        // The table of places within an answer has a row for 0, which no answer uses.
+        Advance::Span => row_1 as usize > context,
+        Advance::Still => length > context,
     }
 }

@@ -1,21 +1,28 @@
-//! The engine's thread: it owns the model and runs one step after another.
+//! The engine's thread: it owns the model and runs one pass after another.
 //!
-//! Takes tickets from the inbox, gives each its answer, exactly once. Between steps it answers jobs that are no
-//! longer wanted; between steps of a batch job it runs whatever is more urgent. A job that panics is answered
-//! `Failed`, and the thread lives on.
+//! Takes tickets from the inbox, gives each its answer, exactly once. Before each pass it decides for whom: keystrokes
+//! and invoked jobs, then look-ahead, then batch work. While a pass of the latter two runs, it looks at the inbox
+//! before each layer, and whatever is more urgent is run at once, in a pass within the pass. A job that panics is
+//! answered `Failed`, and the thread lives on.
 
 use crate::{
-    Answer, Class, Ended, Job, Watch,
-    queue::{Accept, Cancel, Inbox, Ticket},
-    session,
+    Answer, Cancel, Counters, Ended, Job, Watch,
+    counters::Tally,
+    job::Rank,
+    queue::{Inbox, Ticket},
+    run::{self, DRAFT_ROWS, Flight, Run},
+    store::Store,
 };
-use glm::{KvCache, Model};
+use glm::{Error, Model, Workspace};
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Instant,
 };
+
+/// Most batch jobs side by side, and most sequences in a pass: with more, memory is no longer what a pass waits for.
+const SIDE_BY_SIDE: usize = 16;
 
 /// The engine, from outside. Clones share the one thread; when the last is dropped, all jobs are cancelled and the
 /// thread ends.
@@ -26,6 +33,7 @@ pub struct Engine {
 
 struct Handle {
     inbox: Arc<Inbox>,
+    tally: Arc<Tally>,
 }
 
 impl Drop for Handle {
@@ -35,103 +43,318 @@ impl Drop for Handle {
 }
 
 impl Engine {
-    /// Starts the thread that owns the model.
+    /// Starts the thread that owns the model. What it keeps of earlier jobs takes at most `kv_bytes`, those that run
+    /// included; these alone may take more.
     ///
     /// # Panics
     /// If the system cannot start a thread.
-    pub fn start(model: Model) -> Engine {
+    pub fn start(model: Model, kv_bytes: usize) -> Engine {
         let inbox = Arc::new(Inbox::default());
-        let worker = Worker {
-            model,
+        let tally = Arc::new(Tally::default());
+        let desk = Desk {
             inbox: inbox.clone(),
+            tally: tally.clone(),
+            store: Store::new(kv_bytes),
+            runs: Vec::new(),
+            aloft: Vec::new(),
+            aloft_bytes: 0,
         };
         std::thread::Builder::new()
             .name("engine".to_owned())
-            .spawn(move || worker.run())
+            .spawn(move || desk.work(&model))
             .expect("a process that just loaded a model can start one more thread");
         Engine {
-            handle: Arc::new(Handle { inbox }),
+            handle: Arc::new(Handle { inbox, tally }),
         }
     }
 
-    /// Queues a job. `done` is called exactly once, on the engine's thread, whatever becomes of the job.
+    /// Queues a job. `done` is called exactly once, on the engine's thread, whatever becomes of the job; what was run
+    /// for it then waits for the next.
     pub fn submit(
         &self,
         job: Job,
         watch: Box<dyn Watch>,
         done: Box<dyn FnOnce(Answer) + Send>,
     ) -> Cancel {
-        let cancel = Cancel::default();
-        let ticket = Ticket {
-            job,
-            watch,
-            done,
-            cancel: cancel.clone(),
-            submitted: Instant::now(),
-        };
-        self.handle.inbox.put(ticket);
-        cancel
+        self.handle.inbox.put(job, watch, done)
     }
 
     /// Whether no job runs or waits. A job whose `done` is being called counts as over.
     pub fn idle(&self) -> bool {
         self.handle.inbox.is_idle()
     }
+
+    /// What was done so far.
+    pub fn counters(&self) -> Counters {
+        self.handle.tally.read()
+    }
 }
 
-struct Worker {
-    model: Model,
+/// All that the thread has but the model and its workspaces, which passes within passes share.
+struct Desk {
     inbox: Arc<Inbox>,
+    tally: Arc<Tally>,
+    store: Store,
+    /// The jobs in work, but for those that the pass which is running is for.
+    runs: Vec<Run>,
+    /// The hands on the jobs of a pass that others may run within.
+    aloft: Vec<Cancel>,
+    aloft_bytes: usize,
 }
 
-impl Worker {
-    fn run(self) {
-        // The cache of the last job, kept for its memory.
-        let mut kv = self.model.kv();
-        while let Some(ticket) = self.inbox.wait() {
-            self.serve(ticket, &mut kv);
+impl Desk {
+    fn work(mut self, model: &Model) {
+        // One for passes, one for passes within them.
+        let mut work = [model.workspace(), model.workspace()];
+        loop {
+            let has_worked = self.turn(model, &mut work, Rank::Batch);
+            if !has_worked && !self.inbox.wait() {
+                return;
+            }
         }
     }
 
-    fn serve(&self, ticket: Ticket, kv: &mut KvCache) {
-        let Ticket {
-            job,
-            mut watch,
-            done,
-            cancel,
-            submitted,
-        } = ticket;
-        let queued = submitted.elapsed();
-        kv.truncate(0);
-        let run = || {
-            if cancel.is_cancelled() {
-                let ended = if cancel.is_superseded() {
-                    Ended::Superseded
-                } else {
-                    Ended::Cancelled
-                };
-                return Answer::empty(ended, queued);
+    /// One pass for the most urgent jobs of rank `least` or above. False if there is none.
+    fn turn(&mut self, model: &Model, work: &mut [Workspace], least: Rank) -> bool {
+        self.sweep();
+        self.admit(model, least);
+        let batch = self.pick(least);
+        let has_work = !batch.is_empty();
+        if let (true, [mine, within @ ..]) = (has_work, work) {
+            self.pass(model, batch, mine, within);
+        }
+        has_work
+    }
+
+    /// Answers the jobs that are no longer wanted.
+    fn sweep(&mut self) {
+        self.sweep_waiting();
+        for run in self
+            .runs
+            .extract_if(.., |run| run.cancel().is_cancelled())
+            .collect::<Vec<_>>()
+        {
+            self.end(run);
+        }
+    }
+
+    fn sweep_waiting(&self) {
+        while let Some(ticket) = self.inbox.take_unwanted() {
+            let ended = ticket.cancel.reason().unwrap_or(Ended::Cancelled);
+            let answer = Answer::empty(ended, ticket.submitted.elapsed());
+            self.reply(ticket, answer);
+        }
+    }
+
+    /// Begins the jobs whose turn has come.
+    fn admit(&mut self, model: &Model, least: Rank) {
+        // A job that took the place of those aloft goes on with what is being run for them.
+        let aloft = self.aloft.clone();
+        let is_open = || aloft.is_empty() || !aloft.iter().all(Cancel::is_cancelled);
+        while let Some(ticket) = self.inbox.take(Rank::Interactive, is_open) {
+            // What it superseded gives its session back first.
+            self.sweep();
+            self.begin(model, ticket);
+        }
+        for (rank, most) in [(Rank::Ahead, 1), (Rank::Batch, SIDE_BY_SIDE)] {
+            let is_free = |desk: &Desk| {
+                let mut runs = desk.runs.iter();
+                rank <= least
+                    && runs.all(|run| run.rank() >= rank)
+                    && desk.runs.iter().filter(|run| run.rank() == rank).count() < most
+            };
+            while is_free(self)
+                && let Some(ticket) = self.inbox.take(rank, || true)
+            {
+                self.begin(model, ticket);
             }
-            let between = || self.yield_to_others(job.class);
-            session::run(&self.model, kv, &job, &mut *watch, &cancel, queued, between)
+        }
+    }
+
+    /// Finds a session for a job and replays what it holds.
+    fn begin(&mut self, model: &Model, ticket: Ticket) {
+        if let Some(why) = run::fault(&ticket.job) {
+            let answer = Answer::empty(Ended::Failed(why), ticket.submitted.elapsed());
+            return self.reply(ticket, answer);
+        }
+        let part_a = part_a(model, &ticket.job);
+        let used = self.used();
+        let (session, known) = self.store.take(&ticket.job, part_a, used, || model.kv());
+        let mut run = Run::new(ticket, session, known, model.config().context);
+        guard(&mut run, Run::replay);
+        self.keep(run);
+    }
+
+    /// Those jobs of rank `least` or above that the next pass is for, most urgent first: one that has a prompt to run,
+    /// or all that are decoding.
+    fn pick(&mut self, least: Rank) -> Vec<Run> {
+        self.runs.sort_by_key(|run| {
+            let newest_first = run.rank() == Rank::Interactive;
+            let order = run.number() ^ if newest_first { u64::MAX } else { 0 };
+            (run.rank(), order)
+        });
+        let Some(rank) = self
+            .runs
+            .first()
+            .map(Run::rank)
+            .filter(|&rank| rank <= least)
+        else {
+            return Vec::new();
         };
-        let answer = catch_unwind(AssertUnwindSafe(run))
-            .unwrap_or_else(|panic| Answer::empty(Ended::Failed(message(&*panic)), queued));
-        self.inbox.finish();
+        let count = self.runs.iter().filter(|run| run.rank() == rank).count();
+        match self.runs[..count].iter().position(|run| !run.is_decoding()) {
+            Some(index) => vec![self.runs.remove(index)],
+            None => self.runs.drain(..count.min(SIDE_BY_SIDE)).collect(),
+        }
+    }
+
+    /// Runs one pass for these jobs, which have one rank. Others may run in the workspaces `within`.
+    fn pass(
+        &mut self,
+        model: &Model,
+        mut batch: Vec<Run>,
+        work: &mut Workspace,
+        within: &mut [Workspace],
+    ) {
+        let rank = batch[0].rank();
+        // Each needs one row; drafts share what is left.
+        let mut spare = DRAFT_ROWS.saturating_sub(batch.len());
+        batch.iter_mut().for_each(|run| run.plan(&mut spare));
+        let began = Instant::now();
+        let outcome = self.forward(model, &mut batch, work, within);
+        let took = began.elapsed();
+        match outcome {
+            Ok(()) => {
+                let mut has_chosen = false;
+                for (part, run) in batch.iter_mut().enumerate() {
+                    let logits = work.logits(part);
+                    guard(run, |run| has_chosen |= run.take(logits, took));
+                }
+                if has_chosen {
+                    self.tally.step(rank);
+                }
+            }
+            Err(None) => {}
+            Err(Some(_)) if batch.len() > 1 => {
+                // Only the one that is at fault is to fail.
+                for run in batch {
+                    self.pass(model, vec![run], work, within);
+                }
+                return;
+            }
+            Err(Some(why)) => batch.iter_mut().for_each(|run| run.fail(why.clone())),
+        }
+        batch.into_iter().for_each(|run| self.keep(run));
+        let used = self.used();
+        self.store.fit(used);
+    }
+
+    /// The pass itself. The error is none if the pass was halted.
+    fn forward(
+        &mut self,
+        model: &Model,
+        batch: &mut [Run],
+        work: &mut Workspace,
+        within: &mut [Workspace],
+    ) -> Result<(), Option<String>> {
+        let lets_others_in = batch[0].rank() > Rank::Interactive && !within.is_empty();
+        if lets_others_in {
+            self.aloft = batch.iter().map(|run| run.cancel().clone()).collect();
+            self.aloft_bytes = batch.iter().map(Run::bytes).sum();
+        }
+        let (mut parts, flights): (Vec<_>, Vec<_>) = batch.iter_mut().map(Run::part).unzip();
+        let mut between = || {
+            self.between(
+                model,
+                &flights,
+                if lets_others_in {
+                    &mut *within
+                } else {
+                    &mut []
+                },
+            )
+        };
+        let pass = || model.forward(&mut parts, work, &mut between);
+        let outcome = match catch_unwind(AssertUnwindSafe(pass)) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(Error::Halted)) => Err(None),
+            Ok(Err(error)) => Err(Some(error.to_string())),
+            Err(panic) => {
+                *work = model.workspace();
+                Err(Some(message(&*panic)))
+            }
+        };
+        if lets_others_in {
+            self.aloft.clear();
+            self.aloft_bytes = 0;
+        }
+        outcome
+    }
+
+    /// Before a layer: whether to halt the pass. What is more urgent than the pass runs here.
+    fn between(&mut self, model: &Model, flights: &[Flight], within: &mut [Workspace]) -> bool {
+        self.tally.layer();
+        self.sweep_waiting();
+        let is_unwanted = || flights.iter().all(Flight::is_cancelled);
+        if !within.is_empty() && !is_unwanted() {
+            while self.turn(model, within, Rank::Interactive) {}
+        }
+        is_unwanted() && !self.has_heir(model, flights)
+    }
+
+    /// Whether the job that took the place of this pass's would have to run most of it again.
+    fn has_heir(&self, model: &Model, flights: &[Flight]) -> bool {
+        let [flight] = flights else {
+            return false;
+        };
+        self.inbox
+            .has_interactive(|job| flight.serves(job, part_a(model, job)))
+    }
+
+    /// Puts a job back among those in work, or answers it.
+    fn keep(&mut self, run: Run) {
+        match run.has_ended() {
+            true => self.end(run),
+            false => self.runs.push(run),
+        }
+    }
+
+    /// Answers a job; its session goes to the store.
+    fn end(&mut self, run: Run) {
+        let rank = run.rank();
+        let (ticket, session, answer) = run.end();
+        // Nobody knows what a job left behind that failed.
+        if !matches!(answer.ended, Ended::Failed(_)) {
+            let used = self.used();
+            self.store.put(session, used);
+        }
+        self.tally.keep(self.store.bytes());
+        self.tally.job(rank, &answer);
+        self.reply(ticket, answer);
+    }
+
+    fn reply(&self, ticket: Ticket, answer: Answer) {
+        self.inbox.finish(ticket.number);
+        let done = ticket.done;
         // A panic in `done` is its owner's, and was reported by the panic hook; the thread must go on.
         let _ = catch_unwind(AssertUnwindSafe(|| done(answer)));
     }
 
-    /// Between two steps of a job of this class: what may go before it.
-    fn yield_to_others(&self, class: Class) {
-        let accept = if class == Class::Batch {
-            Accept::Urgent
-        } else {
-            Accept::Unwanted
-        };
-        while let Some(ticket) = self.inbox.take(accept) {
-            self.serve(ticket, &mut self.model.kv());
-        }
+    /// Bytes of the sessions in use.
+    fn used(&self) -> usize {
+        self.aloft_bytes + self.runs.iter().map(Run::bytes).sum::<usize>()
+    }
+}
+
+/// Tokens of the job that see one another.
+fn part_a(model: &Model, job: &Job) -> usize {
+    if model.config().prefix { job.part_a } else { 0 }
+}
+
+/// Does something with a run in which its watch may panic.
+fn guard(run: &mut Run, act: impl FnOnce(&mut Run)) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| act(run))) {
+        run.fail(message(&*panic));
     }
 }
 

@@ -38,7 +38,7 @@ pub(crate) use {
 };
 
 use crate::{Config, Error, Weights, layer::Matrix};
-use candle_core::{Device, Tensor};
+use candle_core::Device;
 use load::Form;
 use memmap2::{Mmap, UncheckedAdvice};
 use opened::{Described, Opened};
@@ -146,11 +146,6 @@ impl<'a> Checkpoint<'a> {
         gguf::digest(&self.opened.headers, &self.opened.samples)
     }
 
-    /// The device that tensors are loaded to.
-    pub(crate) fn device(&self) -> &'a Device {
-        self.device
-    }
-
     /// A string of the metadata.
     pub(crate) fn text(&self, key: &str) -> Result<&str, Error> {
         self.optional_text(key)?
@@ -199,7 +194,7 @@ impl<'a> Checkpoint<'a> {
     }
 
     /// The vector `name` of `length` numbers.
-    pub(crate) fn vector(&self, name: &str, length: usize) -> Result<Tensor, Error> {
+    pub(crate) fn vector(&self, name: &str, length: usize) -> Result<Vec<f32>, Error> {
         let view = self.view(name)?;
         let is_plain = view.sheets().all(|sheet| sheet.kind.is_plain());
         if view.shape != [length] || !is_plain {
@@ -212,13 +207,13 @@ impl<'a> Checkpoint<'a> {
             };
             return Err(self.bad_tensor(name, why));
         }
-        Ok(load::dense(&view, 1, self.device, &|_| {})?.flatten_all()?)
+        load::dense(&view, 1, &|_| {})
     }
 
     /// The matrix `name` (rows, columns) as plain numbers.
-    pub(crate) fn table(&self, name: &str, rows: usize, columns: usize) -> Result<Tensor, Error> {
+    pub(crate) fn table(&self, name: &str, rows: usize, columns: usize) -> Result<Vec<f32>, Error> {
         let view = self.checked(name, rows, columns)?;
-        let table = load::dense(&view, columns, self.device, &|slab| self.release(slab))?;
+        let table = load::dense(&view, columns, &|slab| self.release(slab))?;
         self.release(&view);
         Ok(table)
     }

@@ -2,7 +2,11 @@
 //!
 //! Taken once a thread that runs a model and given to each of its passes; grows to the largest of them.
 
-use crate::Logits;
+use crate::{
+    Logits,
+    layer::{Heads, Inner, Latents, Products, Routing, Span},
+    positions::Turns,
+};
 
 /// The buffers of one pass at a time. A pass that runs inside another's `between` needs one of its own.
 #[derive(Debug, Default)]
@@ -11,6 +15,39 @@ pub struct Workspace {
     /// For each part of the last pass, how many rows of logits it and those before it have.
     ends: Vec<usize>,
     logits: Vec<f32>,
+    pub(crate) spans: Vec<Span>,
+    pub(crate) turns: Turns,
+    pub(crate) states: States,
+    pub(crate) rooms: Rooms,
+    /// What the last layer's queries come from, where that is learned.
+    pub(crate) asking: Vec<f32>,
+}
+
+/// Hidden states, a row a token.
+#[derive(Debug, Default)]
+pub(crate) struct States {
+    pub(crate) x: Vec<f32>,
+    pub(crate) normed: Vec<f32>,
+    /// What a half of a layer gives.
+    pub(crate) out: Vec<f32>,
+}
+
+/// What the layers compute in.
+#[derive(Debug, Default)]
+pub(crate) struct Rooms {
+    pub(crate) products: Products,
+    pub(crate) heads: Heads,
+    pub(crate) latents: Latents,
+    pub(crate) inner: Inner,
+    pub(crate) routing: Routing,
+}
+
+/// Room for `count` numbers, whatever they are, in a buffer that grows but never shrinks.
+pub(crate) fn room(buffer: &mut Vec<f32>, count: usize) -> &mut [f32] {
+    if buffer.len() < count {
+        buffer.resize(count, 0.0);
+    }
+    &mut buffer[..count]
 }
 
 impl Workspace {
@@ -35,17 +72,25 @@ impl Workspace {
         }
     }
 
+    /// Forgets the last pass's logits.
     pub(crate) fn clear(&mut self) {
         self.ends.clear();
-        self.logits.clear();
+        self.spans.clear();
+        self.turns.clear();
     }
 
-    pub(crate) fn extend(&mut self, logits: &[f32]) {
-        self.logits.extend_from_slice(logits);
+    /// Room for the logits of all rows that are kept.
+    pub(crate) fn logits_mut(&mut self, rows: usize) -> (&mut [f32], &mut States, &mut Products) {
+        let logits = room(&mut self.logits, rows * self.vocabulary);
+        (logits, &mut self.states, &mut self.rooms.products)
     }
 
-    pub(crate) fn close(&mut self, rows: usize) {
-        let first = self.ends.last().copied().unwrap_or(0);
-        self.ends.push(first + rows);
+    /// Counts the parts' logits, so that they can be asked for.
+    pub(crate) fn close(&mut self) {
+        let mut end = 0;
+        self.ends.extend(self.spans.iter().map(|span| {
+            end += span.kept;
+            end
+        }));
     }
 }

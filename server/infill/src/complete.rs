@@ -53,7 +53,7 @@ const HEAD_TOKENS: usize = 128;
 const ROOMY: usize = 2048;
 
 /// Tokens of the small window that answers first where a full one has not been read.
-const NEAR_TOKENS: usize = 192;
+const NEAR_TOKENS: usize = 256;
 
 /// What is asked.
 #[derive(Clone)]

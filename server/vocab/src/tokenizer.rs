@@ -4,7 +4,9 @@
 //! the table of what every id stands for. Decoding is that table.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
+use crate::heal::ByBytes;
 use crate::tokens::Tokens;
 use crate::{
     Error, Source, Special, gguf, gpt2, ice, json, lines, sentencepiece, tiktoken, wordpiece,
@@ -30,6 +32,8 @@ pub struct Vocab {
     /// The bytes each id stands for; empty for special ids and for gaps.
     tokens: Vec<Box<[u8]>>,
     is_line_local: bool,
+    /// The tokens in the order of their bytes, once somebody has asked for it.
+    by_bytes: OnceLock<ByBytes>,
 }
 
 impl Vocab {
@@ -68,6 +72,7 @@ impl Vocab {
             special,
             tokens,
             is_line_local,
+            by_bytes: OnceLock::new(),
         })
     }
 
@@ -134,6 +139,11 @@ impl Vocab {
     /// Whether there is no id at all; never true of a vocabulary that was read from a file.
     pub fn is_empty(&self) -> bool {
         self.tokens.is_empty()
+    }
+
+    /// The tokens in the order of their bytes; sorted at the first call, which takes some milliseconds.
+    pub(crate) fn by_bytes(&self) -> &ByBytes {
+        self.by_bytes.get_or_init(|| ByBytes::new(&self.tokens))
     }
 
     /// The id of a byte by itself.

@@ -6,7 +6,7 @@
 use super::view::{Kind, Sheet, Strip, View};
 use crate::{
     Error, Quant, Weights,
-    kernels::{HalfKind, HalfMatrix, Q8Matrix, ScaledKind, ScaledMatrix},
+    kernels::{FloatMatrix, HalfKind, HalfMatrix, Q8Matrix, ScaledKind, ScaledMatrix},
     layer::Matrix,
 };
 use candle_core::{
@@ -102,7 +102,7 @@ pub(super) fn matrix(
     let rows = view.rows();
     Ok(match form {
         Form::Stored => return stored(view, columns, device, release),
-        Form::F32 => Matrix::Dense(dense(view, columns, device, release)?),
+        Form::F32 => float(view, columns, release)?,
         Form::Half(kind) => {
             let convert = |slab: &View| Ok(halves(&numbers(slab, columns), kind));
             let bits = joined(view, columns, rows * columns, release, convert)?;
@@ -123,17 +123,16 @@ pub(super) fn matrix(
     })
 }
 
-/// The view's numbers as f32 (rows, columns).
-pub(super) fn dense(
-    view: &View,
-    columns: usize,
-    device: &Device,
-    release: Release,
-) -> Result<Tensor, Error> {
-    let rows = view.rows();
+/// The view's numbers as f32, row by row.
+pub(super) fn dense(view: &View, columns: usize, release: Release) -> Result<Vec<f32>, Error> {
     let convert = |slab: &View| Ok(numbers(slab, columns));
-    let numbers = joined(view, columns, rows * columns, release, convert)?;
-    Ok(Tensor::from_vec(numbers, (rows, columns), device)?)
+    joined(view, columns, view.rows() * columns, release, convert)
+}
+
+fn float(view: &View, columns: usize, release: Release) -> Result<Matrix, Error> {
+    let numbers = dense(view, columns, release)?;
+    let matrix = FloatMatrix::new(numbers, view.rows(), columns);
+    Ok(Matrix::Float(Arc::new(matrix)))
 }
 
 /// The view's numbers in blocks of a quantized type.
@@ -287,7 +286,7 @@ fn one(run: &[Strip], columns: usize, device: &Device, release: Release) -> Resu
         return beside(&run[0], columns, device, release);
     }
     match kind {
-        Kind::Ggml(GgmlDType::F32) => Ok(Matrix::Dense(dense(&view, columns, device, release)?)),
+        Kind::Ggml(GgmlDType::F32) => float(&view, columns, release),
         Kind::Ggml(half @ (GgmlDType::F16 | GgmlDType::BF16)) => {
             let half = match half {
                 GgmlDType::F16 => HalfKind::F16,

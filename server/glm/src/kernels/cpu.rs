@@ -7,16 +7,19 @@ mod exponential;
 mod latent;
 mod matmul;
 mod norm;
+mod pool;
 mod products;
 mod rotary;
+mod scratch;
 mod unpacked;
 
 pub use activation::{activate, gate};
 pub use attention::{Heads, Keys, attend};
 pub use exponential::log_sum_exp;
-pub use latent::attend_latent;
-pub use matmul::matmul_q8;
+pub use latent::{HeadMatrices, attend_latent, times_heads};
+pub use matmul::{Quantized, matmul_q8};
 pub use norm::{layer_norm, rms_norm, rms_row};
+pub use pool::Pool;
 pub use rotary::{Heads as TurnedHeads, Turns, rotate};
 pub use unpacked::matmul_unpacked;
 

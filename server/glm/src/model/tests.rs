@@ -1,10 +1,7 @@
 //! Tests of whole models, small and random, of every member of the family.
 
 use super::*;
-use crate::{
-    fixture::{self, Weights as Stored},
-    kernels::reference::assert_close,
-};
+use crate::fixture::{self, Weights as Stored};
 
 const IDS: [u32; 12] = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8];
 const ROWS: [[u32; 12]; 2] = [
@@ -40,12 +37,18 @@ fn logits(model: &Model, chunk: Chunk, kv: &mut KvCache, want: Want) -> Vec<f32>
     work.logits(0).values.to_vec()
 }
 
-/// Runs `test` on a random model of every member, with plain and with quantized weights.
+/// Runs `test` on a random model of every member, with plain, with half and with quantized weights.
 fn on_all(test: impl Fn(&Model, &str)) {
     for config in fixture::members() {
-        for weights in [Stored::F32, Stored::Q8] {
-            let name = format!("{} {weights:?}", config.architecture.name());
-            test(&fixture::model(&config, weights, 1), &name);
+        for (stored, weights) in [
+            (Stored::F32, Weights::AsStored),
+            (Stored::F32, Weights::F16),
+            (Stored::Q8, Weights::AsStored),
+        ] {
+            let bytes = fixture::gguf(&config, stored, 1, None).leak();
+            let model = Model::open(&Source::Static(bytes), weights, &Device::Cpu).unwrap();
+            let name = format!("{} {stored:?} {weights:?}", config.architecture.name());
+            test(&model, &name);
         }
     }
 }
@@ -57,15 +60,15 @@ fn the_last_row_is_the_last_of_all_rows() {
         let last = logits(model, chunk(), &mut model.kv(), Want::Last);
         assert_eq!((all.len(), last.len()), (1200, 100), "{name}");
         assert!(all.iter().all(|logit| logit.is_finite()), "{name}");
-        assert_close(&last, &all[1100..], 1e-4);
+        assert_eq!(last, all[1100..], "{name}");
     });
 }
 
 #[test]
 fn chunks_give_what_the_whole_gives() {
-    on_all(|model, _| {
+    on_all(|model, name| {
         let whole = run(model, &mut model.kv(), 0, 12);
-        for size in [1, 3] {
+        for size in [1, 3, 8] {
             let mut kv = model.kv();
             // A prefix that is seen both ways comes in one chunk.
             let mut got = Vec::new();
@@ -76,7 +79,7 @@ fn chunks_give_what_the_whole_gives() {
                 let first = kv.len();
                 got.extend(run(model, &mut kv, first, (first + size).min(12)));
             }
-            assert_close(&got, &whole, 1e-4);
+            assert_eq!(got, whole, "{name}");
         }
     });
 }
@@ -228,11 +231,88 @@ fn sequences_in_one_pass_do_not_touch_one_another() {
             .collect();
         let mut work = model.workspace();
         model.forward(&mut parts, &mut work, &mut || false).unwrap();
-        assert_close(work.logits(0).values, &alone[0], 1e-4);
+        assert_eq!(work.logits(0).values, alone[0], "{name}");
         assert_eq!(work.logits(1).rows, 0, "{name}");
-        assert_close(work.logits(2).values, &alone[2][900..], 1e-4);
+        assert_eq!(work.logits(2).values, &alone[2][900..], "{name}");
         assert_eq!(caches.each_ref().map(KvCache::len), lengths, "{name}");
         caches[1].truncate(11);
-        assert_close(&run(model, &mut caches[1], 11, 12), &alone[1][1100..], 1e-4);
+        let again = run(model, &mut caches[1], 11, 12);
+        assert_eq!(again, alone[1][1100..], "{name}");
     });
+}
+
+/// The logits are the same bits on any number of threads, and for one token among 70 as for one alone: the sizes are
+/// those at which every kernel shares its work out.
+#[test]
+fn threads_and_company_change_no_bit() {
+    let config = Config {
+        layers: 2,
+        ..fixture::causal()
+    };
+    for (stored, weights) in [
+        (Stored::F32, Weights::AsStored),
+        (Stored::F32, Weights::F16),
+        (Stored::Q8, Weights::AsStored),
+    ] {
+        let bytes = fixture::gguf(&config, stored, 1, None).leak();
+        let open = |threads| {
+            let model = Model::open(&Source::Static(bytes), weights, &Device::Cpu).unwrap();
+            Model {
+                pool: Pool::new(threads).unwrap(),
+                ..model
+            }
+        };
+        let ids: Vec<u32> = (0..70).map(|i| (i * 53) % 16_000).collect();
+        let places: Vec<u32> = (0..70).collect();
+        let run = |model: &Model, size: usize| {
+            let mut kv = model.kv();
+            let mut last = Vec::new();
+            while kv.len() < ids.len() {
+                let first = kv.len();
+                let end = ids.len().min(first + size);
+                let chunk = Chunk {
+                    ids: &ids[first..end],
+                    positions: [&places[first..end], &places[first..end]],
+                    prefix: 0,
+                };
+                last = logits(model, chunk, &mut kv, Want::Last);
+            }
+            last
+        };
+        let alone = run(&open(1), 70);
+        for threads in [1, 2, 5] {
+            let model = open(threads);
+            for size in [1, 7, 70] {
+                assert!(run(&model, size) == alone, "{weights:?} {threads} {size}");
+            }
+        }
+    }
+}
+
+#[test]
+fn another_pass_may_run_between_two_layers() {
+    on_all(|model, name| {
+        let want = run(model, &mut model.kv(), 0, 12);
+        let (mut kv, mut work) = (model.kv(), model.workspace());
+        let mut inner = Vec::new();
+        let part = Part {
+            chunk: chunk(),
+            kv: &mut kv,
+            want: Want::All,
+        };
+        let mut between = || {
+            inner.push(run(model, &mut model.kv(), 0, 12));
+            false
+        };
+        model.forward(&mut [part], &mut work, &mut between).unwrap();
+        assert_eq!(work.logits(0).values, want, "{name}");
+        assert_eq!(inner.len(), model.config().layers, "{name}");
+        assert!(inner.into_iter().all(|inner| inner == want), "{name}");
+    });
+}
+
+#[test]
+fn default_threads_leave_room() {
+    let threads = [1, 2, 3, 4, 8, 12, 16, 64].map(default_threads);
+    assert_eq!(threads, [1, 2, 2, 2, 4, 6, 8, 8]);
 }

@@ -6,132 +6,126 @@
 //! The unit of work is a tile: a few rows by one panel of 16 outputs, sums in registers. Many rows are shared out
 //! by rows, so that each thread reads the panels from its own cache; few rows by panels.
 
+use super::pool::{Pool, Shards};
 use crate::kernels::{
     Rows, Unpack,
     q8::{BLOCK, COLUMN, PANEL, Q8Matrix, SCALES},
 };
 use half::f16;
-use rayon::prelude::*;
+use std::ops::Range;
 
 /// Rows in a tile.
 const TILE: usize = 4;
 /// Rows that one task takes when there are many: their integers stay in the second-level cache.
 const ROW_GRAIN: usize = 32;
 /// Multiply-adds below which work is not shared out: about as long as waking a thread takes.
-const SMALL: usize = 1 << 18;
+const SMALL: usize = 1 << 16;
+/// Tasks a thread, where panels are shared out.
+const TASKS: usize = 4;
 
-/// out(t, n) ← Σ x(t, k) · weight(n, k) + bias(n). `out` is x.count() × weight.rows(); `bias` may be empty.
-pub fn matmul_q8(x: Rows, weight: &Q8Matrix, bias: &[f32], out: &mut [f32]) {
-    let outputs = weight.rows();
-    let threads = rayon::current_num_threads();
-    if x.count() * outputs * weight.columns() < SMALL || threads == 1 {
-        by_rows(x, weight, bias, out);
-    } else if x.count() >= 2 * TILE * threads {
-        let grain = ROW_GRAIN.min(x.count().div_ceil(threads).next_multiple_of(TILE));
-        out.par_chunks_mut(grain * outputs)
-            .enumerate()
-            .for_each(|(chunk, out)| {
-                let rows = x.slice(chunk * grain, out.len() / outputs);
-                by_rows(rows, weight, bias, out);
-            });
-    } else {
-        by_panels(x, weight, bias, out, threads);
-    }
-}
-
-/// All panels for these rows, on this thread.
-fn by_rows(x: Rows, weight: &Q8Matrix, bias: &[f32], out: &mut [f32]) {
-    let x = Quantized::new(x);
-    for panel in 0..weight.panel_count() {
-        x.times_panel(weight.panel(panel), |row, sums| {
-            place(out, row, panel, weight.rows(), bias, sums)
-        });
-    }
-}
-
-/// All rows, each thread some of the panels. The sums are gathered panel by panel and put in their places after.
-fn by_panels(x: Rows, weight: &Q8Matrix, bias: &[f32], out: &mut [f32], threads: usize) {
-    let count = x.count();
-    let x = Quantized::new(x);
-    let mut gathered = vec![[0.0; PANEL]; weight.panel_count() * count];
-    // Two tasks a thread: when one thread is held up by other programs, another takes over its second half.
-    let grain = weight.panel_count().div_ceil(2 * threads);
-    gathered
-        .par_chunks_mut(grain * count)
-        .enumerate()
-        .for_each(|(chunk, gathered)| {
-            for (panel, gathered) in gathered.chunks_exact_mut(count).enumerate() {
-                x.times_panel(weight.panel(chunk * grain + panel), |row, sums| {
-                    gathered[row] = sums
-                });
-            }
-        });
-    for (panel, rows) in gathered.chunks_exact(count).enumerate() {
-        for (row, &sums) in rows.iter().enumerate() {
-            place(out, row, panel, weight.rows(), bias, sums);
-        }
-    }
-}
-
-/// Writes a panel's 16 sums to their row, leaving out the rows that only fill up the last panel.
-#[inline(always)]
-fn place(
-    out: &mut [f32],
-    row: usize,
-    panel: usize,
-    outputs: usize,
-    bias: &[f32],
-    sums: [f32; PANEL],
-) {
-    let first = panel * PANEL;
-    let last = outputs.min(first + PANEL);
-    let out = &mut out[row * outputs..][first..last];
-    if bias.is_empty() {
-        out.copy_from_slice(&sums[..out.len()]);
-    } else {
-        for ((out, sum), bias) in out.iter_mut().zip(sums).zip(&bias[first..last]) {
-            *out = sum + bias;
-        }
-    }
-}
-
-/// Rows of activations as integers, and what one unit of each row is worth.
-struct Quantized {
+/// Room for the integers of a product's activations, kept from one to the next.
+#[derive(Debug, Default)]
+pub struct Quantized {
     columns: usize,
     numbers: Vec<i16>,
     units: Vec<f32>,
 }
 
-impl Quantized {
-    fn new(x: Rows) -> Quantized {
-        let mut numbers = vec![0; x.count() * x.width()];
-        let rows = numbers.chunks_exact_mut(x.width()).enumerate();
-        let units = rows
-            .map(|(row, numbers)| quantize(x.row(row), numbers))
-            .collect();
-        Quantized {
-            columns: x.width(),
-            numbers,
-            units,
+/// out(t, n) ← Σ x(t, k) · weight(n, k) + bias(n). `out` is x.count() × weight.rows(); `bias` may be empty.
+pub fn matmul_q8(
+    x: Rows,
+    weight: &Q8Matrix,
+    bias: &[f32],
+    out: &mut [f32],
+    room: &mut Quantized,
+    pool: &Pool,
+) {
+    let (count, outputs, panels) = (x.count(), weight.rows(), weight.panel_count());
+    assert_eq!(out.len(), count * outputs, "a place for each sum");
+    room.take(x, pool);
+    let room = &*room;
+    let out = Shards::new(out);
+    // A task is some rows by some panels; it alone writes their products.
+    let task = |rows: Range<usize>, panels: Range<usize>| {
+        for panel in panels {
+            let first = panel * PANEL;
+            let last = outputs.min(first + PANEL);
+            let bias = bias.get(first..last).unwrap_or(&[]);
+            room.times_panel(rows.clone(), weight.panel(panel), |row, sums| {
+                // SAFETY: no other task has the same row and panel, and one row's part is written at a time.
+                let out = unsafe { out.get(row * outputs + first..row * outputs + last) };
+                place(out, bias, sums);
+            });
         }
+    };
+    let threads = pool.threads();
+    if threads == 1 || count * outputs * weight.columns() < SMALL {
+        task(0..count, 0..panels);
+    } else if count >= 2 * TILE * threads {
+        let grain = ROW_GRAIN.min(count.div_ceil(threads).next_multiple_of(TILE));
+        pool.run(count.div_ceil(grain), &|index| {
+            task(index * grain..count.min((index + 1) * grain), 0..panels);
+        });
+    } else {
+        // Some tasks a thread: when one thread is held up by other programs, another takes over what it has not begun.
+        let grain = panels.div_ceil(TASKS * threads);
+        pool.run(panels.div_ceil(grain), &|index| {
+            task(0..count, index * grain..panels.min((index + 1) * grain));
+        });
+    }
+}
+
+/// Writes a panel's sums to their places, leaving out the rows that only fill up the last panel.
+#[inline(always)]
+fn place(out: &mut [f32], bias: &[f32], sums: [f32; PANEL]) {
+    if bias.is_empty() {
+        out.copy_from_slice(&sums[..out.len()]);
+    } else {
+        for ((out, sum), bias) in out.iter_mut().zip(sums).zip(bias) {
+            *out = sum + bias;
+        }
+    }
+}
+
+impl Quantized {
+    /// Brings rows to integers.
+    fn take(&mut self, x: Rows, pool: &Pool) {
+        let (count, columns) = (x.count(), x.width());
+        self.columns = columns;
+        self.numbers.resize(count * columns, 0);
+        self.units.resize(count, 0.0);
+        let units = Shards::new(&mut self.units);
+        pool.chunks(&mut self.numbers, ROW_GRAIN * columns, |chunk, numbers| {
+            for (row, numbers) in numbers.chunks_exact_mut(columns).enumerate() {
+                let row = chunk * ROW_GRAIN + row;
+                // SAFETY: no other chunk has this row.
+                let unit = unsafe { units.get(row..row + 1) };
+                unit[0] = quantize(x.row(row), numbers);
+            }
+        });
     }
 
     fn row(&self, row: usize) -> &[i16] {
         &self.numbers[row * self.columns..][..self.columns]
     }
 
-    /// Multiplies every row by a panel and hands out the 16 sums of each.
+    /// Multiplies some rows by a panel and hands out the 16 sums of each.
     #[inline(always)]
-    fn times_panel(&self, panel: &[u8], mut give: impl FnMut(usize, [f32; PANEL])) {
-        let mut first = 0;
-        while first + TILE <= self.units.len() {
+    fn times_panel(
+        &self,
+        rows: Range<usize>,
+        panel: &[u8],
+        mut give: impl FnMut(usize, [f32; PANEL]),
+    ) {
+        let mut first = rows.start;
+        while first + TILE <= rows.end {
             let sums = tile::<TILE>(std::array::from_fn(|i| self.row(first + i)), panel);
             for (i, sums) in sums.into_iter().enumerate() {
                 give(first + i, sums.map(|sum| sum * self.units[first + i]));
             }
             first += TILE;
         }
-        for row in first..self.units.len() {
+        for row in first..rows.end {
             let [sums] = tile([self.row(row)], panel);
             give(row, sums.map(|sum| sum * self.units[row]));
         }
@@ -302,6 +296,7 @@ mod tests {
 
     #[test]
     fn close_to_the_reference() {
+        let (pool, mut room) = (Pool::new(2).unwrap(), Quantized::default());
         let mut random = Random::new(2);
         for (count, outputs, inputs) in SHAPES {
             let weight = random.q8(outputs, inputs);
@@ -310,7 +305,7 @@ mod tests {
             for bias in [vec![], random.normal(outputs)] {
                 let want = reference::matmul(x, &weight, &bias);
                 let mut got = vec![f32::NAN; count * outputs];
-                matmul_q8(x, &weight, &bias, &mut got);
+                matmul_q8(x, &weight, &bias, &mut got, &mut room, &pool);
                 reference::assert_close(&got, &want, 1e-4);
             }
         }
@@ -321,8 +316,9 @@ mod tests {
         let mut random = Random::new(3);
         let weight = random.q8(PANEL, 96);
         let x = random.normal(TILE * 96);
-        let x = Quantized::new(Rows::new(&x, 96));
-        let rows: [&[i16]; TILE] = std::array::from_fn(|row| x.row(row));
+        let mut room = Quantized::default();
+        room.take(Rows::new(&x, 96), &Pool::new(1).unwrap());
+        let rows: [&[i16]; TILE] = std::array::from_fn(|row| room.row(row));
         let (plain, fast) = (
             tile_plain(rows, weight.panel(0)),
             tile(rows, weight.panel(0)),
@@ -334,9 +330,12 @@ mod tests {
     fn a_row_of_zeros_and_a_row_of_infinities_do_no_harm() {
         let weight = Random::new(4).q8(20, 32);
         let mut out = vec![f32::NAN; 20];
-        matmul_q8(Rows::new(&[0.0; 32], 32), &weight, &[], &mut out);
+        let (pool, mut room) = (Pool::new(1).unwrap(), Quantized::default());
+        let zeros = Rows::new(&[0.0; 32], 32);
+        matmul_q8(zeros, &weight, &[], &mut out, &mut room, &pool);
         assert_eq!(out, [0.0; 20]);
-        matmul_q8(Rows::new(&[f32::INFINITY; 32], 32), &weight, &[], &mut out);
+        let infinities = Rows::new(&[f32::INFINITY; 32], 32);
+        matmul_q8(infinities, &weight, &[], &mut out, &mut room, &pool);
         assert!(
             out.iter().all(|x| x.is_nan()),
             "0 × ∞ shows that something went wrong before"

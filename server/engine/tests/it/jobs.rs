@@ -1,90 +1,26 @@
-//! Jobs through a real engine on a tiny random model: order, superseding, cancelling, endings.
+//! Order, superseding, cancelling, endings.
 //!
 //! To say what waits while something runs, a job's watch holds the engine's thread at its first token until the test
 //! lets it go.
 
-use engine::{Advance, Answer, Cancel, Class, Ended, Engine, Flow, Job, Watch};
-use glm::fixture::{self, Weights};
-use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-        mpsc::{Receiver, Sender, channel},
-    },
-    time::{Duration, Instant},
+use crate::harness::{
+    Each, PATIENCE, Random, answer, holding, more, submit, tiny, wait_until_idle, watched,
+};
+use engine::{Advance, Answer, Cancel, Class, Ended, Engine, Flow, Job};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
+    mpsc::{Receiver, channel},
 };
 
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A watch that is a function.
-struct Each<F>(F);
-
-impl<F: FnMut(u32) -> Flow + Send> Watch for Each<F> {
-    fn token(&mut self, id: u32) -> Flow {
-        (self.0)(id)
-    }
-}
-
-fn more() -> Box<dyn Watch> {
-    Box::new(Each(|_| Flow::More))
-}
-
 fn engine() -> Engine {
-    Engine::start(fixture::model(&fixture::tiny(200), Weights::F32, 1))
+    crate::harness::engine(&tiny())
 }
 
 /// A job of 20 tokens in Part A and two in Part B; answers of 8 tokens.
 fn job(class: Class, document: u64) -> Job {
-    let ids = (0..22).map(|i| 3 * i + 1).collect();
-    let row_0 = (0..20).chain([7, 7]).collect();
-    let row_1 = [0; 20].into_iter().chain([1, 2]).collect();
-    Job {
-        ids,
-        positions: [row_0, row_1],
-        advance: Advance::Span,
-        part_a: 20,
-        class,
-        stops: Vec::new(),
-        max_tokens: 8,
-        document,
-    }
-}
-
-fn submit(engine: &Engine, job: Job, watch: Box<dyn Watch>) -> (Cancel, Receiver<Answer>) {
-    let (send, receive) = channel();
-    let cancel = engine.submit(job, watch, Box::new(move |answer| drop(send.send(answer))));
-    (cancel, receive)
-}
-
-fn answer(engine: &Engine, job: Job) -> Answer {
-    submit(engine, job, more())
-        .1
-        .recv_timeout(PATIENCE)
-        .expect("every job is answered")
-}
-
-/// A watch that holds the engine at its first token; it tells when it holds, and goes on when told or dropped.
-fn holding() -> (Box<dyn Watch>, Receiver<()>, Sender<()>) {
-    let (holds, held) = channel();
-    let (go, gone) = channel::<()>();
-    let mut first = true;
-    let watch = Each(move |_| {
-        if std::mem::take(&mut first) {
-            holds.send(()).expect("the test waits for it");
-            let _ = gone.recv_timeout(PATIENCE);
-        }
-        Flow::More
-    });
-    (Box::new(watch), held, go)
-}
-
-#[track_caller]
-fn wait_until_idle(engine: &Engine) {
-    let began = Instant::now();
-    while !engine.idle() {
-        assert!(began.elapsed() < PATIENCE, "the engine is still at work");
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    let ids: Vec<u32> = (0..22).map(|i| 3 * i + 1).collect();
+    crate::harness::job(&tiny(), class, document, &ids[..20], &ids[20..])
 }
 
 #[test]
@@ -98,6 +34,8 @@ fn the_same_job_gets_the_same_answer() {
         (8, 22, 8)
     );
     assert_eq!((&first.ids, first.logprob), (&again.ids, again.logprob));
+    let fresh = answer(&self::engine(), job(Class::Batch, 2));
+    assert_eq!((&first.ids, first.logprob), (&fresh.ids, fresh.logprob));
     assert!(first.logprob < 0.0 && first.logprob > -20.0);
 }
 
@@ -116,8 +54,9 @@ fn an_answer_ends_at_a_stop_token_at_enough_and_at_the_last_position() {
         },
     );
     assert_eq!(
-        (stopped.ended, stopped.decoded),
-        (Ended::Stop, kept.len() + 1)
+        (stopped.ended, stopped.decoded, stopped.replayed),
+        (Ended::Stop, 0, kept.len() + 1),
+        "the first job made these choices"
     );
     assert_eq!(stopped.ids, kept);
 
@@ -230,8 +169,8 @@ fn urgent_jobs_go_first_and_batch_jobs_in_order() {
 
 #[test]
 fn a_running_batch_job_makes_way_and_still_gets_its_answer() {
+    let alone = answer(&engine(), job(Class::Batch, 1));
     let engine = engine();
-    let alone = answer(&engine, job(Class::Batch, 1));
     let (watch, held, go) = holding();
     let (_, batch) = submit(&engine, job(Class::Batch, 1), watch);
     held.recv_timeout(PATIENCE).unwrap();
