@@ -9,8 +9,9 @@ use std::sync::Arc;
 /// Most tokens of a draft.
 pub(crate) const LONGEST: usize = 7;
 
-/// Tokens that must be the same before a draft is taken from behind them.
-const CONTEXT: std::ops::RangeInclusive<usize> = 2..=4;
+/// Tokens that must be the same before a draft is taken from behind them. Of several places the one with more of them
+/// wins, up to the greater number: where text repeats itself a short context is found in many places.
+const CONTEXT: std::ops::RangeInclusive<usize> = 2..=16;
 
 /// Longest pause after drafts that failed, in tokens.
 const LONGEST_PAUSE: u32 = 32;

@@ -52,8 +52,8 @@ impl Document {
         // Some documents share their opening.
         let opening = (0..random.below(8) as u32).map(|i| i + 5);
         self.part_a = opening.collect();
-        self.part_a
-            .extend(random.ids(8 + random.below(most), config.vocabulary));
+        let count = 8 + random.below(most);
+        self.part_a.extend(random.ids(count, config.vocabulary));
         self.head = vec![2];
         self.typed.clear();
         self.shown.clear();

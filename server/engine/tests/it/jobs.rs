@@ -3,9 +3,7 @@
 //! To say what waits while something runs, a job's watch holds the engine's thread at its first token until the test
 //! lets it go.
 
-use crate::harness::{
-    Each, PATIENCE, Random, answer, holding, more, submit, tiny, wait_until_idle, watched,
-};
+use crate::harness::{Each, PATIENCE, answer, holding, more, submit, tiny, wait_until_idle};
 use engine::{Advance, Answer, Cancel, Class, Ended, Engine, Flow, Job};
 use std::sync::{
     Arc, Mutex,

@@ -1,5 +1,7 @@
 //! Jobs through a real engine on small random models.
 
+/// What the engine and its drafts cost.
+mod cost;
 /// What the others use: models, jobs, watches, and plain greedy decoding to compare with.
 mod harness;
 /// Many documents at once in random order: every answer is that of an engine of its own.

@@ -430,10 +430,6 @@ impl<'a, T> Shards<'a, T> {
     ///
     /// # Safety
     /// While the part is in use, no other part has any of its items.
-    #[expect(
-        clippy::mut_from_ref,
-        reason = "the caller vouches that parts are apart"
-    )]
     pub(super) unsafe fn get(&self, range: Range<usize>) -> &'a mut [T] {
         assert!(range.start <= range.end && range.end <= self.length);
         // SAFETY: the range is within the slice, which is borrowed for 'a; the caller vouches that it is the only
