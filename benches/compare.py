@@ -178,7 +178,7 @@ def main():
     arguments.add_argument("--llama", required=True, type=Path, help="the folder of llama.cpp's programs")
     arguments.add_argument("--models", required=True, type=Path)
     arguments.add_argument("--threads", type=int, default=2)
-    arguments.add_argument("--settings", default="--window {window}", help="more flags for `infill lsp`")
+    arguments.add_argument("--settings", default="--threads {threads} --window {window}", help="more flags for `infill lsp`")
     arguments.add_argument("--pace", type=int, help="milliseconds between keys; without it, the next follows the answer")
     arguments.add_argument("--quick", action="store_true")
     arguments.add_argument("--only", choices=["engine", "typing"])
