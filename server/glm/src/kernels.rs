@@ -7,6 +7,7 @@
 
 pub mod cpu;
 mod half;
+mod packed;
 mod q8;
 #[cfg(any(test, feature = "fixture"))]
 pub mod reference;
@@ -14,6 +15,7 @@ mod rows;
 mod scaled;
 
 pub use half::{HalfKind, HalfMatrix};
+pub use packed::{PackedMatrix, Packing, Stored};
 pub use q8::Q8Matrix;
 pub use rows::Rows;
 pub use scaled::{ScaledKind, ScaledMatrix};
