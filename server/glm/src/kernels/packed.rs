@@ -376,43 +376,13 @@ pub(crate) mod tests {
         (Stored::Int4, None),
     ];
 
-    /// Blocks of random bits with scales that are finite.
-    pub(crate) fn blocks(random: &mut Random, stored: Stored, rows: usize, columns: usize) -> Vec<u8> {
-        let mut bytes: Vec<u8> = (0..rows * stored.row_bytes(columns))
-            .map(|_| random.bits() as u8)
-            .collect();
-        for block in bytes.chunks_exact_mut(stored.block_bytes()) {
-            for &at in stored.factors() {
-                let factor = f16::from_f32(0.01 + random.bits() as f32 / u32::MAX as f32 / 50.0);
-                block[at..at + 2].copy_from_slice(&factor.to_le_bytes());
-            }
-        }
-        bytes
-    }
-
-    /// A random matrix.
-    pub(crate) fn matrix(
-        random: &mut Random,
-        stored: Stored,
-        rows: usize,
-        columns: usize,
-    ) -> PackedMatrix {
-        let bytes = blocks(random, stored, rows, columns);
-        let panels = PackedMatrix::panels_of(stored, &bytes, columns);
-        let scales = match stored {
-            Stored::Int8 | Stored::Int4 => random.normal(rows),
-            _ => Vec::new(),
-        };
-        PackedMatrix::of_panels(stored.packing(), panels, scales, rows, columns)
-    }
-
     #[test]
     fn unpacking_gives_the_weights_of_the_file() {
         let mut random = Random::new(5);
         for (stored, kind) in STORED {
             let Some(kind) = kind else { continue };
             let (rows, columns) = (19, 512);
-            let bytes = blocks(&mut random, stored, rows, columns);
+            let bytes = random.blocks(stored, rows, columns);
             let file = kind.from_data(Cow::Borrowed(&bytes));
             let want = file.dequantize(rows * columns).unwrap();
             let want = want.as_slice::<f32>().unwrap();
@@ -448,7 +418,7 @@ pub(crate) mod tests {
         let mut random = Random::new(6);
         for (stored, _) in STORED {
             let packing = stored.packing();
-            let matrix = matrix(&mut random, stored, PANEL, 512);
+            let matrix = random.packed(stored, PANEL, 512);
             let group = &matrix.panel(0)[..packing.group()];
             let block = &group[packing.header()..][..packing.block()];
             let mut wide = [i16::MAX; WIDE];

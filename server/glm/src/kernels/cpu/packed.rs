@@ -229,7 +229,7 @@ mod tests {
         fixture::Random,
         kernels::{
             Rows,
-            packed::tests::{STORED, matrix},
+            packed::tests::STORED,
             reference,
         },
     };
@@ -298,7 +298,7 @@ mod tests {
                 if matches!(stored.packing(), Packing::Int8 | Packing::Int4) {
                     inputs -= 2 * (count % 16);
                 }
-                let weight = matrix(&mut random, stored, outputs, inputs);
+                let weight = random.packed(stored, outputs, inputs);
                 let x = random.normal(count * inputs);
                 for bias in [vec![], random.normal(outputs)] {
                     let want = reference::matmul(Rows::new(&x, inputs), &weight, &bias);
@@ -317,7 +317,7 @@ mod tests {
         let mut random = Random::new(3);
         for (stored, _) in STORED {
             let (outputs, inputs) = (70, 1024);
-            let weight = matrix(&mut random, stored, outputs, inputs);
+            let weight = random.packed(stored, outputs, inputs);
             let bias = random.normal(outputs);
             let x = random.normal(300 * inputs);
             let all = product(&x, &weight, &bias, 1, false);
@@ -337,7 +337,7 @@ mod tests {
     fn a_row_of_zeros_and_a_row_of_infinities_do_no_harm() {
         for (stored, _) in STORED {
             let inputs = stored.packing().inputs();
-            let weight = matrix(&mut Random::new(4), stored, 20, inputs);
+            let weight = Random::new(4).packed(stored, 20, inputs);
             let mut x = vec![0.0; 2 * inputs];
             x[inputs..].fill(f32::INFINITY);
             let out = product(&x, &weight, &[], 1, false);

@@ -44,7 +44,7 @@ impl Stored {
     }
 
     /// Bytes of a block.
-    pub(super) fn block_bytes(self) -> usize {
+    pub(crate) fn block_bytes(self) -> usize {
         match self {
             Stored::Q8_0 => 34,
             Stored::Q5_0 => 22,
@@ -59,7 +59,7 @@ impl Stored {
     }
 
     /// Bytes of a row: whole blocks, but for the integers.
-    pub(super) fn row_bytes(self, columns: usize) -> usize {
+    pub(crate) fn row_bytes(self, columns: usize) -> usize {
         match self {
             Stored::Int8 => columns,
             Stored::Int4 => columns / 2,
@@ -68,8 +68,8 @@ impl Stored {
     }
 
     /// Where a block has its f16 factors.
-    #[cfg(test)]
-    pub(super) fn factors(self) -> &'static [usize] {
+    #[cfg(any(test, feature = "fixture"))]
+    pub(crate) fn factors(self) -> &'static [usize] {
         match self {
             Stored::Q8_0 | Stored::Q5_0 | Stored::Q4_0 => &[0],
             Stored::Q4K | Stored::Q5K => &[0, 2],
