@@ -1,7 +1,7 @@
 //! The embedded model: a whole prompt, and one token after it.
 
 use criterion::{Criterion, Throughput};
-use glm::{Chunk, KvCache, Model, Want};
+use glm::{Chunk, KvCache, Model, Part, Want, Workspace};
 use prompt::{Around, Budget, Prompt, Template};
 use vocab::Vocab;
 
@@ -13,6 +13,7 @@ pub fn bench(criterion: &mut Criterion) {
     let Some((model, vocab)) = embedded::load("prefill and decode") else {
         return;
     };
+    let mut work = model.workspace();
     let longest = model.config().context - ANSWER;
 
     let mut group = criterion.benchmark_group("prefill");
@@ -20,7 +21,8 @@ pub fn bench(criterion: &mut Criterion) {
         let prompt = prompt(&vocab, tokens);
         group.throughput(Throughput::Elements(prompt.ids.len() as u64));
         group.bench_function(format!("{tokens}"), |bencher| {
-            bencher.iter(|| prefill(&model, &prompt));
+            let mut kv = model.kv();
+            bencher.iter(|| prefill(&model, &prompt, &mut kv, &mut work));
         });
     }
     group.finish();
@@ -28,7 +30,8 @@ pub fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("decode");
     for tokens in [64, longest] {
         let prompt = prompt(&vocab, tokens);
-        let mut kv = prefill(&model, &prompt);
+        let mut kv = model.kv();
+        prefill(&model, &prompt, &mut kv, &mut work);
         let length = kv.len();
         let place = [*prompt.positions[0].last().expect("a prompt has tokens")];
         group.throughput(Throughput::Elements(1));
@@ -40,8 +43,13 @@ pub fn bench(criterion: &mut Criterion) {
                     positions: [&place, &[2]],
                     prefix: prompt.part_a,
                 };
+                let part = Part {
+                    chunk,
+                    kv: &mut kv,
+                    want: Want::Last,
+                };
                 model
-                    .forward(&chunk, &mut kv, Want::Last, &|| false)
+                    .forward(&mut [part], &mut work, &mut || false)
                     .expect("one token more fits")
             });
         });
@@ -67,8 +75,9 @@ fn prompt(vocab: &Vocab, part_a: usize) -> Prompt {
     .expect("the embedded model has all tokens of its template")
 }
 
-fn prefill(model: &Model, prompt: &Prompt) -> KvCache {
-    let mut kv = model.kv();
+/// Runs a prompt from its start into a cache whose memory is there already.
+fn prefill(model: &Model, prompt: &Prompt, kv: &mut KvCache, work: &mut Workspace) {
+    kv.truncate(0);
     let positions = [
         prompt.positions[0].as_slice(),
         prompt.positions[1].as_slice(),
@@ -78,8 +87,12 @@ fn prefill(model: &Model, prompt: &Prompt) -> KvCache {
         positions,
         prefix: prompt.part_a,
     };
+    let part = Part {
+        chunk,
+        kv,
+        want: Want::Last,
+    };
     model
-        .forward(&chunk, &mut kv, Want::Last, &|| false)
+        .forward(&mut [part], work, &mut || false)
         .expect("a prompt fits its model");
-    kv
 }

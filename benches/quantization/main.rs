@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use glm::{Chunk, Device, Model, Quant, Source, Want, Weights};
+use glm::{Chunk, Device, Model, Part, Quant, Source, Want, Weights};
 
 use crate::shard::Example;
 
@@ -80,6 +80,7 @@ fn main() -> Result<()> {
 /// Runs every example once and compares each token of its Part B with what was written there.
 fn score(model: &Model, examples: &[Example]) -> Result<Score> {
     let mut total = Score::default();
+    let mut work = model.workspace();
     for example in examples {
         let chunk = Chunk {
             ids: &example.ids,
@@ -87,8 +88,14 @@ fn score(model: &Model, examples: &[Example]) -> Result<Score> {
             prefix: example.part_a,
         };
         let began = Instant::now();
-        let logits = model.forward(&chunk, &mut model.kv(), Want::All, &|| false)?;
+        let part = Part {
+            chunk,
+            kv: &mut model.kv(),
+            want: Want::All,
+        };
+        model.forward(&mut [part], &mut work, &mut || false)?;
         total.took += began.elapsed();
+        let logits = work.logits(0);
         let mut is_exact = true;
         for (place, &target) in example.targets.iter().enumerate() {
             let row = example.part_a + place;

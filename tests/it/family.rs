@@ -5,7 +5,8 @@
 //! agree in one pass and in chunks over the KV cache, and stay near in every type that the weights can be brought to.
 
 use glm::{
-    Chunk, Device, Error, KvCache, Model, Quant, Source, Want, Weights, inspect, quantize, verify,
+    Chunk, Device, Error, KvCache, Model, Part, Quant, Source, Want, Weights, inspect, quantize,
+    verify,
 };
 use std::{
     collections::BTreeMap,
@@ -79,7 +80,7 @@ impl Expected {
             // The prefix has to come in one chunk.
             let end = (first + size).max(self.prefix).min(self.ids.len());
             let chunk = self.chunk(first, end);
-            got.extend(model.forward(&chunk, kv, Want::All, &|| false)?.values);
+            got.extend(logits(model, chunk, kv, Want::All)?);
         }
         Ok(got)
     }
@@ -110,9 +111,17 @@ impl Expected {
                 positions: [&place[..1], &place[1..]],
                 prefix: self.prefix,
             };
-            last = model.forward(&chunk, kv, Want::Last, &|| false)?.values;
+            last = logits(model, chunk, kv, Want::Last)?;
         }
     }
+}
+
+/// The logits of one chunk after what is in the cache.
+fn logits(model: &Model, chunk: Chunk, kv: &mut KvCache, want: Want) -> Result<Vec<f32>, Error> {
+    let mut work = model.workspace();
+    let part = Part { chunk, kv, want };
+    model.forward(&mut [part], &mut work, &mut || false)?;
+    Ok(work.logits(0).values.to_vec())
 }
 
 /// The cases, with what a model of each is opened from.

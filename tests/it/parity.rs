@@ -4,7 +4,7 @@
 //! random weights and a JSON file: a Part A with two masks and two spans of Part B, the reference's logits for every
 //! token of it, and the 64 tokens that follow greedily. Ours must agree in one pass and in chunks over the KV cache.
 
-use glm::{Chunk, Device, KvCache, Model, Source, Want, Weights};
+use glm::{Chunk, Device, KvCache, Model, Part, Source, Want, Weights};
 use serde::Deserialize;
 use std::path::PathBuf;
 
@@ -57,10 +57,16 @@ fn numbers(name: &str) -> Case {
 }
 
 fn run(model: &Model, chunk: &Chunk, kv: &mut KvCache, want: Want) -> Vec<f32> {
-    let logits = model
-        .forward(chunk, kv, want, &|| false)
+    let mut work = model.workspace();
+    let part = Part {
+        chunk: *chunk,
+        kv,
+        want,
+    };
+    model
+        .forward(&mut [part], &mut work, &mut || false)
         .expect("the example fits the model");
-    logits.values
+    work.logits(0).values.to_vec()
 }
 
 #[track_caller]

@@ -4,7 +4,7 @@
 //! `between`, so that the thread can look at its inbox; which job runs is not decided here.
 
 use crate::{Advance, Answer, Ended, Flow, Job, Watch, queue::Cancel, sample::greedy};
-use glm::{Chunk, KvCache, Logits, Model, Want};
+use glm::{Chunk, KvCache, Model, Part, Want, Workspace};
 use std::time::{Duration, Instant};
 
 /// Runs a job to its end. `between` is called before every step.
@@ -19,6 +19,7 @@ pub(crate) fn run(
 ) -> Answer {
     let mut answer = Answer::empty(Ended::Length, queued);
     let began = Instant::now();
+    let mut work = model.workspace();
     let prompt = Chunk {
         ids: &job.ids,
         positions: [&job.positions[0], &job.positions[1]],
@@ -27,12 +28,12 @@ pub(crate) fn run(
     let prefilled = if job.max_tokens == 0 {
         Err(Ended::Length)
     } else {
-        forward(model, kv, &prompt, cancel)
+        forward(model, kv, &mut work, &prompt, cancel)
     };
     answer.prefill = began.elapsed();
     answer.ended = match prefilled {
         Err(ended) => ended,
-        Ok(logits) => {
+        Ok(()) => {
             answer.prefilled = job.ids.len();
             let began = Instant::now();
             let ended = decode(
@@ -41,7 +42,7 @@ pub(crate) fn run(
                 job,
                 watch,
                 cancel,
-                logits,
+                &mut work,
                 &mut answer,
                 &mut between,
             );
@@ -62,7 +63,7 @@ fn decode(
     job: &Job,
     watch: &mut dyn Watch,
     cancel: &Cancel,
-    mut logits: Logits,
+    work: &mut Workspace,
     answer: &mut Answer,
     between: &mut impl FnMut(),
 ) -> Ended {
@@ -72,6 +73,7 @@ fn decode(
         .map(|row| row.last().copied().unwrap_or(0));
     let context = model.config().context;
     loop {
+        let logits = work.logits(0);
         let Some(id) = greedy(logits.row(0)) else {
             return Ended::Failed(
                 "the model gave no finite number; its weights are damaged".to_owned(),
@@ -103,9 +105,8 @@ fn decode(
             positions: [&[row_0], &[row_1]],
             prefix: job.part_a,
         };
-        match forward(model, kv, &step, cancel) {
-            Ok(next) => logits = next,
-            Err(ended) => return ended,
+        if let Err(ended) = forward(model, kv, work, &step, cancel) {
+            return ended;
         }
     }
 }
@@ -113,11 +114,17 @@ fn decode(
 fn forward(
     model: &Model,
     kv: &mut KvCache,
+    work: &mut Workspace,
     chunk: &Chunk,
     cancel: &Cancel,
-) -> Result<Logits, Ended> {
-    match model.forward(chunk, kv, Want::Last, &|| cancel.is_cancelled()) {
-        Ok(logits) => Ok(logits),
+) -> Result<(), Ended> {
+    let part = Part {
+        chunk: *chunk,
+        kv,
+        want: Want::Last,
+    };
+    match model.forward(&mut [part], work, &mut || cancel.is_cancelled()) {
+        Ok(()) => Ok(()),
         Err(glm::Error::Halted) if cancel.is_superseded() => Err(Ended::Superseded),
         Err(glm::Error::Halted) => Err(Ended::Cancelled),
         Err(error) => Err(Ended::Failed(error.to_string())),

@@ -38,7 +38,6 @@ pub(crate) use {
 };
 
 use crate::{Config, Error, Weights, layer::Matrix};
-use candle_core::{Device, Tensor};
 use load::Form;
 use memmap2::{Mmap, UncheckedAdvice};
 use opened::{Described, Opened};
@@ -56,7 +55,6 @@ impl Source {
     pub(crate) fn read<T>(
         &self,
         weights: Weights,
-        device: &Device,
         load: impl FnOnce(Checkpoint) -> Result<T, Error>,
     ) -> Result<T, Error> {
         match self {
@@ -65,12 +63,12 @@ impl Source {
                 let parts = [(file.clone(), *bytes)];
                 let mut opened = Opened::gguf(&parts)?;
                 opened.file = file;
-                load(Checkpoint::new(opened, weights, device, &[]))
+                load(Checkpoint::new(opened, weights, &[]))
             }
             Source::Path(path) => {
                 let files = Files::open(path)?;
                 let opened = Opened::new(&files)?;
-                load(Checkpoint::new(opened, weights, device, &files.maps))
+                load(Checkpoint::new(opened, weights, &files.maps))
             }
         }
     }
@@ -92,22 +90,15 @@ pub(crate) struct Checkpoint<'a> {
     opened: Opened<'a>,
     heads: Option<usize>,
     weights: Weights,
-    device: &'a Device,
     maps: &'a [(PathBuf, Mmap)],
 }
 
 impl<'a> Checkpoint<'a> {
-    fn new(
-        opened: Opened<'a>,
-        weights: Weights,
-        device: &'a Device,
-        maps: &'a [(PathBuf, Mmap)],
-    ) -> Checkpoint<'a> {
+    fn new(opened: Opened<'a>, weights: Weights, maps: &'a [(PathBuf, Mmap)]) -> Checkpoint<'a> {
         Checkpoint {
             opened,
             heads: None,
             weights,
-            device,
             maps,
         }
     }
@@ -144,11 +135,6 @@ impl<'a> Checkpoint<'a> {
     /// last bytes of every tensor.
     pub(crate) fn digest(&self) -> u64 {
         gguf::digest(&self.opened.headers, &self.opened.samples)
-    }
-
-    /// The device that tensors are loaded to.
-    pub(crate) fn device(&self) -> &'a Device {
-        self.device
     }
 
     /// A string of the metadata.
@@ -199,7 +185,7 @@ impl<'a> Checkpoint<'a> {
     }
 
     /// The vector `name` of `length` numbers.
-    pub(crate) fn vector(&self, name: &str, length: usize) -> Result<Tensor, Error> {
+    pub(crate) fn vector(&self, name: &str, length: usize) -> Result<Vec<f32>, Error> {
         let view = self.view(name)?;
         let is_plain = view.sheets().all(|sheet| sheet.kind.is_plain());
         if view.shape != [length] || !is_plain {
@@ -212,13 +198,13 @@ impl<'a> Checkpoint<'a> {
             };
             return Err(self.bad_tensor(name, why));
         }
-        Ok(load::dense(&view, 1, self.device, &|_| {})?.flatten_all()?)
+        load::dense(&view, 1, &|_| {})
     }
 
     /// The matrix `name` (rows, columns) as plain numbers.
-    pub(crate) fn table(&self, name: &str, rows: usize, columns: usize) -> Result<Tensor, Error> {
+    pub(crate) fn table(&self, name: &str, rows: usize, columns: usize) -> Result<Vec<f32>, Error> {
         let view = self.checked(name, rows, columns)?;
-        let table = load::dense(&view, columns, self.device, &|slab| self.release(slab))?;
+        let table = load::dense(&view, columns, &|slab| self.release(slab))?;
         self.release(&view);
         Ok(table)
     }
@@ -227,9 +213,7 @@ impl<'a> Checkpoint<'a> {
     pub(crate) fn matrix(&self, name: &str, rows: usize, columns: usize) -> Result<Matrix, Error> {
         let view = self.checked(name, rows, columns)?;
         let form = Form::of(self.weights, name, columns);
-        let matrix = load::matrix(&view, columns, form, self.device, &|slab| {
-            self.release(slab)
-        })?;
+        let matrix = load::matrix(&view, columns, form, &|slab| self.release(slab))?;
         self.release(&view);
         Ok(matrix)
     }
@@ -248,9 +232,7 @@ impl<'a> Checkpoint<'a> {
             .split(count)
             .ok_or_else(|| self.bad_tensor(name, format!("has not {count} experts")))?;
         let load = |expert: &View| {
-            let matrix = load::matrix(expert, columns, form, self.device, &|slab| {
-                self.release(slab)
-            })?;
+            let matrix = load::matrix(expert, columns, form, &|slab| self.release(slab))?;
             self.release(expert);
             Ok(matrix)
         };

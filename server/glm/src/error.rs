@@ -63,7 +63,7 @@ pub enum Error {
     #[error(
         "cannot start the model's threads: {0}; free some memory or raise the limit of threads"
     )]
-    Threads(#[from] rayon::ThreadPoolBuildError),
+    Threads(std::io::Error),
     /// candle refused an operation.
     #[error("cannot run the model: {0}")]
     Candle(#[from] candle_core::Error),

@@ -8,7 +8,7 @@ use crate::{
     Norm, Pairs, Positions, Rotary, Source, Yarn,
     checkpoint::{Part, Shape, header, needs, pad},
     config::{Pair, pairs},
-    kernels::{PackedMatrix, Q8Matrix, Stored},
+    kernels::{PackedMatrix, Stored},
 };
 use candle_core::quantized::GgmlDType;
 use half::f16;
@@ -30,6 +30,35 @@ pub fn tiny(vocabulary: usize) -> Config {
 /// A model of the shape of the first embedded one: 4 layers, width 256, 8,192 tokens, context 512.
 pub fn embedded() -> Config {
     glm(4, 256, 4, 1024, 8192, 512)
+}
+
+/// A model of a later generation, of a size that a laptop runs while someone types: 42 million parameters.
+pub fn causal() -> Config {
+    let first = glm(12, 512, 8, 1408, 16_384, 2048);
+    Config {
+        architecture: Architecture::ChatGlm2,
+        norm: Norm::Rms,
+        attention: Attention::Grouped(Grouped {
+            heads: 8,
+            kv_heads: 2,
+            head_size: 64,
+            qkv_bias: true,
+            qk_norm: false,
+        }),
+        positions: Positions::Rotary(Rotary {
+            size: 32,
+            pairs: Pairs::Interleaved,
+            base: 10_000.0,
+            rows: 1,
+            half_frequencies: false,
+            yarn: None,
+        }),
+        prefix: false,
+        gated: true,
+        activation: Activation::Silu,
+        linear_bias: false,
+        ..first
+    }
 }
 
 /// A model of the first generation, with these sizes.
@@ -324,11 +353,6 @@ impl Random {
             _ => Vec::new(),
         };
         PackedMatrix::of_panels(stored.packing(), panels, scales, rows, columns)
-    }
-
-    /// A random Q8_0 matrix.
-    pub fn q8(&mut self, rows: usize, columns: usize) -> Q8Matrix {
-        Q8Matrix::pack(&quantize(&self.normal(rows * columns)), rows, columns)
     }
 }
 

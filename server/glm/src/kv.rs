@@ -8,7 +8,6 @@ use crate::{
     Attention, Config,
     kernels::{Rows, cpu::Keys},
 };
-use candle_core::Tensor;
 
 /// The cache of one sequence. Cheap while empty; grows with the tokens.
 #[derive(Debug)]
@@ -58,8 +57,8 @@ impl KvCache {
         self.layers.iter().map(bytes).sum()
     }
 
-    pub(crate) fn layers_mut(&mut self) -> &mut [LayerCache] {
-        &mut self.layers
+    pub(crate) fn layer(&mut self, index: usize) -> &mut LayerCache {
+        &mut self.layers[index]
     }
 
     /// Counts the tokens that every layer has written.
@@ -76,7 +75,7 @@ pub(crate) struct LayerCache {
 
 /// What a layer keeps.
 #[derive(Debug)]
-pub(crate) enum Cached {
+enum Cached {
     /// Keys in panels, values one row a token.
     Heads { keys: Keys, values: Vec<f32> },
     /// Latent and rotated key, one row a token.
@@ -84,30 +83,35 @@ pub(crate) enum Cached {
 }
 
 impl LayerCache {
-    /// Writes the keys and values (T, heads × size) of tokens that follow the first `past`.
-    pub(crate) fn write(
-        &mut self,
-        past: usize,
-        new_keys: &Tensor,
-        new_values: &Tensor,
-    ) -> candle_core::Result<()> {
-        let Cached::Heads { keys, values } = &mut self.cached else {
-            candle_core::bail!("this cache holds latents");
-        };
-        with_rows(new_keys, |new| keys.write(past, new))?;
-        with_rows(new_values, |new| append(values, past, new))
+    /// Writes the keys and values (heads × size a row) of tokens that follow the first `past`.
+    pub(crate) fn write(&mut self, past: usize, new_keys: Rows, new_values: Rows) {
+        if let Cached::Heads { keys, values } = &mut self.cached {
+            keys.write(past, new_keys);
+            append(values, past, new_values);
+        }
     }
 
-    /// Writes the latents and rotated keys (T, rank + rope) of tokens that follow the first `past`.
-    pub(crate) fn write_latent(&mut self, past: usize, new: &Tensor) -> candle_core::Result<()> {
-        let Cached::Latent { rows } = &mut self.cached else {
-            candle_core::bail!("this cache holds keys and values");
-        };
-        with_rows(new, |new| append(rows, past, new))
+    /// Writes the latents and rotated keys (rank + rope a row) of tokens that follow the first `past`.
+    pub(crate) fn write_latent(&mut self, past: usize, new: Rows) {
+        if let Cached::Latent { rows } = &mut self.cached {
+            append(rows, past, new);
+        }
     }
 
-    pub(crate) fn cached(&self) -> &Cached {
-        &self.cached
+    /// The keys and values of all tokens.
+    pub(crate) fn heads(&self) -> (&Keys, &[f32]) {
+        match &self.cached {
+            Cached::Heads { keys, values } => (keys, values),
+            Cached::Latent { .. } => unreachable!("the cache was made for a model with latents"),
+        }
+    }
+
+    /// The latents and rotated keys of all tokens, one row a token.
+    pub(crate) fn latents(&self) -> &[f32] {
+        match &self.cached {
+            Cached::Latent { rows } => rows,
+            Cached::Heads { .. } => unreachable!("the cache was made for a model with heads"),
+        }
     }
 }
 
@@ -115,13 +119,4 @@ impl LayerCache {
 fn append(rows: &mut Vec<f32>, past: usize, new: Rows) {
     rows.truncate(past * new.width());
     (0..new.count()).for_each(|row| rows.extend_from_slice(new.row(row)));
-}
-
-fn with_rows(tensor: &Tensor, read: impl FnOnce(Rows)) -> candle_core::Result<()> {
-    let (storage, layout) = tensor.storage_and_layout();
-    match &*storage {
-        candle_core::Storage::Cpu(storage) => read(Rows::of(storage, layout)?),
-        _ => candle_core::bail!("this KV cache lives on the CPU"),
-    }
-    Ok(())
 }

@@ -1,8 +1,8 @@
-//! The GLM family on candle: configuration, layers, checkpoints, kernels.
+//! The GLM family: configuration, layers, checkpoints, kernels.
 //!
 //! Takes a GGUF checkpoint and token ids with their two positions, gives logits. Read [`Model::forward`] first:
-//! it goes from the ids to the logits, and each step is one file. candle-core holds the tensors and the device;
-//! the operations that decide the speed are our own kernels ([`kernels`]).
+//! it goes from the ids to the logits, and each step is one file. What runs is our own kernels ([`kernels`]) on plain
+//! slices; candle-core reads and converts the quantized types, and multiplies by those that have no kernel of ours.
 //!
 //! Does not know what a token means, what a prompt is, or when to stop: `vocab`, `prompt` and `engine` do.
 
@@ -18,6 +18,7 @@ mod mask;
 mod model;
 mod positions;
 mod weights;
+mod workspace;
 
 pub use candle_core::Device;
 pub use checkpoint::{GgufTokenizer, Info, Memory, Source, TensorInfo, inspect, quantize, verify};
@@ -27,5 +28,6 @@ pub use config::{
 };
 pub use error::Error;
 pub use kv::KvCache;
-pub use model::{Chunk, Logits, Model, Want};
+pub use model::{Chunk, Logits, Model, Part, Want};
 pub use weights::{Quant, Weights};
+pub use workspace::Workspace;

@@ -34,6 +34,11 @@ impl Mask {
         self.past
     }
 
+    /// Tokens of this chunk.
+    pub(crate) fn new_tokens(&self) -> usize {
+        self.new
+    }
+
     /// How many keys, from the first on, the chunk's query `row` sees.
     pub(crate) fn visible(&self, row: usize) -> usize {
         self.prefix

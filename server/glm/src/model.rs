@@ -6,16 +6,16 @@
 use crate::{
     Config, Error, KvCache, Source, Weights,
     checkpoint::{Checkpoint, GgufTokenizer},
-    kernels::cpu,
-    layer::{Layer, Matrix, Norm, Pass},
+    kernels::{
+        FloatMatrix, Rows,
+        cpu::{self, Pool},
+    },
+    layer::{Layer, Matrix, Norm, Pass, Span},
     mask::Mask,
-    positions::{Positions, look_up},
+    positions::{Positions, look_up, table},
+    workspace::{States, Workspace, room},
 };
-use candle_core::{Device, Tensor};
-
-/// Threads of a model unless [`Model::with_threads`] says otherwise: more gain little on a small model, and an
-/// editor's machine has other work to do.
-const THREADS: usize = 2;
+use candle_core::Device;
 
 /// A loaded model. Owns its threads; give it to the one thread that is to run it.
 pub struct Model {
@@ -32,9 +32,8 @@ pub struct Model {
     /// The head, if it is not the token embedding.
     head: Option<Matrix>,
     /// What the last layer's queries come from, one row a place.
-    top_query: Option<Tensor>,
-    device: Device,
-    pool: rayon::ThreadPool,
+    top_query: Option<FloatMatrix>,
+    pool: Pool,
 }
 
 /// Tokens to run after those in the cache.
@@ -52,26 +51,50 @@ pub struct Chunk<'a> {
 /// Which rows of logits are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Want {
+    /// None: the tokens only go into the cache, and the head is not run.
+    None,
     /// The last token's.
     Last,
     /// Every token's.
     All,
 }
 
-/// Rows of logits, one number a vocabulary entry.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Logits {
+impl Want {
+    /// Rows of logits for a chunk of that many tokens.
+    fn rows(self, tokens: usize) -> usize {
+        match self {
+            Want::None => 0,
+            Want::Last => 1,
+            Want::All => tokens,
+        }
+    }
+}
+
+/// One sequence's share of a pass.
+#[derive(Debug)]
+pub struct Part<'a> {
+    /// The tokens to run.
+    pub chunk: Chunk<'a>,
+    /// The cache of their sequence.
+    pub kv: &'a mut KvCache,
+    /// Which of their logits are wanted.
+    pub want: Want,
+}
+
+/// Rows of logits, one number a vocabulary entry, in the [`Workspace`] of the pass that made them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Logits<'a> {
     /// How many rows.
     pub rows: usize,
     /// Length of a row.
     pub vocab: usize,
     /// The rows, one after the other.
-    pub values: Vec<f32>,
+    pub values: &'a [f32],
 }
 
-impl Logits {
+impl<'a> Logits<'a> {
     /// One row.
-    pub fn row(&self, row: usize) -> &[f32] {
+    pub fn row(&self, row: usize) -> &'a [f32] {
         &self.values[row * self.vocab..][..self.vocab]
     }
 
@@ -85,7 +108,12 @@ impl Logits {
 impl Model {
     /// Loads a checkpoint, its matrices brought to the type that `weights` says.
     pub fn open(source: &Source, weights: Weights, device: &Device) -> Result<Model, Error> {
-        source.read(weights, device, Model::load)
+        if !device.is_cpu() {
+            return Err(Error::Input(
+                "the kernels run on the processor only".to_owned(),
+            ));
+        }
+        source.read(weights, Model::load)
     }
 
     fn load(mut checkpoint: Checkpoint) -> Result<Model, Error> {
@@ -94,7 +122,7 @@ impl Model {
         let checkpoint = &checkpoint;
         let own = |key| Ok::<_, Error>(checkpoint.optional_text(key)?.map(str::to_owned));
         let matrix = |name| checkpoint.matrix(name, config.vocabulary, config.width);
-        let top_query = || checkpoint.table("top_query_embd.weight", config.places(), config.width);
+        let top_query = || table(checkpoint, "top_query_embd.weight", &config);
         Ok(Model {
             name: checkpoint.name(),
             id: format!("{:016x}", checkpoint.digest()),
@@ -111,15 +139,15 @@ impl Model {
                 .then(|| matrix("output.weight"))
                 .transpose()?,
             top_query: config.top_query.then(top_query).transpose()?,
-            device: checkpoint.device().clone(),
-            pool: pool(THREADS)?,
+            pool: Pool::new(default_threads(available())).map_err(Error::Threads)?,
             config,
         })
     }
 
     /// The same model on another number of threads.
     pub fn with_threads(mut self, threads: usize) -> Result<Model, Error> {
-        self.pool = pool(threads)?;
+        let threads = threads.clamp(1, available());
+        self.pool = Pool::new(threads).map_err(Error::Threads)?;
         Ok(self)
     }
 
@@ -158,99 +186,142 @@ impl Model {
         KvCache::new(&self.config)
     }
 
-    /// Runs the tokens of `chunk` after those in `kv` and gives the logits wanted. `halt` is asked before each layer;
-    /// once it says true the pass ends with [`Error::Halted`]. After any error the cache is as before.
+    /// Room for the passes of this model.
+    pub fn workspace(&self) -> Workspace {
+        Workspace::new(self.config.vocabulary)
+    }
+
+    /// Runs several sequences' chunks in one pass, each after the tokens in its cache; [`Workspace::logits`] has the
+    /// logits wanted. `between` is called on the calling thread before each layer; once it says true the pass ends with
+    /// [`Error::Halted`]. It may itself run another pass, with another workspace and other caches. After any error
+    /// every cache is as before.
     pub fn forward(
         &self,
-        chunk: &Chunk,
-        kv: &mut KvCache,
-        want: Want,
-        halt: &(dyn Fn() -> bool + Sync),
-    ) -> Result<Logits, Error> {
-        self.check(chunk)?;
-        self.pool.install(|| self.run(chunk, kv, want, halt))
-    }
-
-    fn run(
-        &self,
-        chunk: &Chunk,
-        kv: &mut KvCache,
-        want: Want,
-        halt: &(dyn Fn() -> bool + Sync),
-    ) -> Result<Logits, Error> {
-        let new = chunk.ids.len();
-        let prefix = if self.config.prefix { chunk.prefix } else { 0 };
+        parts: &mut [Part<'_>],
+        work: &mut Workspace,
+        between: &mut dyn FnMut() -> bool,
+    ) -> Result<(), Error> {
+        work.clear();
+        self.check(parts)?;
+        let rows = self.begin(parts, work)?;
         let pass = Pass {
-            mask: Mask::new(prefix, kv.len(), new)?,
-            turns: self.positions.turns(chunk.positions),
+            spans: &work.spans,
+            rows,
+            width: self.config.width,
+            last: self.layers.len() - 1,
+            turns: self.positions.view(&work.turns),
+            pool: &self.pool,
         };
-        let wanted = if want == Want::All { new } else { 1 };
-        let x = self.embedding.rows(chunk.ids, &self.device)?;
-        let mut x = self.positions.add(x, chunk.positions)?;
-        let asking = match &self.top_query {
-            Some(table) => Some(look_up(table, &chunk.positions[0][new - wanted..])?),
-            None => None,
-        };
-        let last = self.layers.len() - 1;
-        for (index, (layer, kv)) in self.layers.iter().zip(kv.layers_mut()).enumerate() {
-            if halt() {
+        let kept = pass.kept(pass.last);
+        for (index, layer) in self.layers.iter().enumerate() {
+            if between() {
                 return Err(Error::Halted);
             }
-            // No later layer needs the other rows of the last one.
-            let keep = if index == last { wanted } else { new };
-            let asking = asking.as_ref().filter(|_| index == last);
+            let asking = self.top_query.as_ref().filter(|_| index == pass.last);
+            let asking = asking.map(|_| Rows::new(&work.asking, pass.width));
             if asking.is_some() {
                 // The norm that closes other models comes before the layer whose queries are learned.
-                x = self.norm.forward(&x)?;
+                self.close(&mut work.states, rows);
             }
-            x = layer.forward(&x, asking, &pass, kv, keep)?;
+            let (states, rooms) = (&mut work.states, &mut work.rooms);
+            layer.forward(index, asking, &pass, parts, states, rooms)?;
         }
-        if asking.is_none() {
-            x = self.norm.forward(&x)?;
+        if kept > 0 {
+            if self.top_query.is_none() {
+                self.close(&mut work.states, kept);
+            }
+            let head = self.head.as_ref().unwrap_or(&self.embedding);
+            let (logits, states, products) = work.logits_mut(kept);
+            let x = Rows::new(&states.x[..kept * self.config.width], self.config.width);
+            head.multiply(x, &[], logits, products, &self.pool)?;
         }
-        let logits = self.head.as_ref().unwrap_or(&self.embedding).forward(&x)?;
-        kv.extend(new);
-        Ok(Logits {
-            rows: wanted,
-            vocab: self.config.vocabulary,
-            values: numbers(&logits)?,
-        })
+        work.close();
+        for part in parts {
+            part.kv.extend(part.chunk.ids.len());
+        }
+        Ok(())
     }
 
-    fn check(&self, chunk: &Chunk) -> Result<(), Error> {
-        let count = chunk.ids.len();
-        if count == 0 || chunk.positions.iter().any(|row| row.len() != count) {
-            return Err(Error::Input(format!(
-                "a chunk of {count} tokens came with {} and {} positions",
-                chunk.positions[0].len(),
-                chunk.positions[1].len()
-            )));
+    /// Looks up the parts' embeddings, positions and masks; gives how many rows they have together.
+    fn begin(&self, parts: &[Part<'_>], work: &mut Workspace) -> Result<usize, Error> {
+        let width = self.config.width;
+        let rows = parts.iter().map(|part| part.chunk.ids.len()).sum();
+        let mut x = room(&mut work.states.x, rows * width);
+        work.asking.clear();
+        let mut first = 0;
+        for part in parts {
+            let Chunk {
+                ids,
+                positions,
+                prefix,
+            } = part.chunk;
+            let prefix = if self.config.prefix { prefix } else { 0 };
+            let kept = part.want.rows(ids.len());
+            work.spans.push(Span {
+                first,
+                mask: Mask::new(prefix, part.kv.len(), ids.len())?,
+                kept,
+            });
+            let (mine, others) = x.split_at_mut(ids.len() * width);
+            for (&id, x) in ids.iter().zip(mine.chunks_exact_mut(width)) {
+                self.embedding.row(id as usize, x)?;
+            }
+            self.positions.add(mine, width, positions)?;
+            self.positions.turn(positions, &mut work.turns);
+            if let Some(table) = &self.top_query {
+                for &position in &positions[0][ids.len() - kept..] {
+                    work.asking.extend_from_slice(look_up(table, position)?);
+                }
+            }
+            x = others;
+            first += ids.len();
         }
-        match chunk
-            .ids
-            .iter()
-            .find(|&&id| id as usize >= self.config.vocabulary)
-        {
-            Some(id) => Err(Error::Input(format!(
-                "token {id} is not in the vocabulary of {}; the tokenizer belongs to another model",
-                self.config.vocabulary
-            ))),
-            None => Ok(()),
+        Ok(rows)
+    }
+
+    /// The norm after the layers, on the first `rows` hidden states.
+    fn close(&self, states: &mut States, rows: usize) {
+        let width = self.config.width;
+        let normed = room(&mut states.normed, rows * width);
+        let x = Rows::new(&states.x[..rows * width], width);
+        self.norm.forward(x, normed, &self.pool);
+        std::mem::swap(&mut states.x, &mut states.normed);
+    }
+
+    fn check(&self, parts: &[Part<'_>]) -> Result<(), Error> {
+        for Part { chunk, .. } in parts {
+            let count = chunk.ids.len();
+            if count == 0 || chunk.positions.iter().any(|row| row.len() != count) {
+                return Err(Error::Input(format!(
+                    "a chunk of {count} tokens came with {} and {} positions",
+                    chunk.positions[0].len(),
+                    chunk.positions[1].len()
+                )));
+            }
+            let vocabulary = self.config.vocabulary;
+            if let Some(id) = chunk.ids.iter().find(|&&id| id as usize >= vocabulary) {
+                return Err(Error::Input(format!(
+                    "token {id} is not in the vocabulary of {vocabulary}; the tokenizer belongs to another model"
+                )));
+            }
         }
+        Ok(())
     }
 }
 
-fn numbers(logits: &Tensor) -> candle_core::Result<Vec<f32>> {
-    logits.flatten_all()?.to_vec1()
+/// Threads that the machine has, if it says so.
+fn available() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn pool(threads: usize) -> Result<rayon::ThreadPool, Error> {
-    let available = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = threads.clamp(1, available);
-    Ok(rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .thread_name(|index| format!("glm-{index}"))
-        .build()?)
+/// Threads of a model unless [`Model::with_threads`] says otherwise. Half of the machine's: it counts two for a core,
+/// and the two share what a product with a matrix needs; and an editor, its compiler and its other servers are at work
+/// at the same time. More than eight gain nothing, since memory is not read any faster.
+fn default_threads(available: usize) -> usize {
+    match available {
+        0..=2 => available.max(1),
+        more => more.div_ceil(2).min(8),
+    }
 }
 
 #[cfg(test)]

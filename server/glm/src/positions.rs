@@ -5,15 +5,16 @@
 //! positions may be as large as the caller likes.
 
 use crate::{
-    Config, Error, Positions as Kind, Rotary as Sizes, Yarn, checkpoint::Checkpoint, kernels::cpu,
+    Config, Error, Positions as Kind, Rotary as Sizes, Yarn,
+    checkpoint::Checkpoint,
+    kernels::{FloatMatrix, Unpack, cpu},
 };
-use candle_core::Tensor;
 use std::f64::consts::PI;
 
 /// How places reach a model.
 pub(crate) enum Positions {
     /// Tables (places, width), one a row of positions.
-    Learned(Vec<Tensor>),
+    Learned(Vec<FloatMatrix>),
     /// Rotation.
     Rotary(Rotary),
 }
@@ -26,45 +27,65 @@ impl Positions {
         };
         let names = ["position_embd.weight", "block_position_embd.weight"];
         let tables = names.iter().take(rows);
-        let tables = tables.map(|name| checkpoint.table(name, config.places(), config.width));
+        let tables = tables.map(|name| table(checkpoint, name, config));
         Ok(Positions::Learned(tables.collect::<Result<_, _>>()?))
     }
 
-    /// Adds the embeddings of the positions to `x` (T, width), where there are tables.
-    pub(crate) fn add(&self, x: Tensor, rows: [&[u32]; 2]) -> Result<Tensor, Error> {
+    /// Adds the embeddings of the positions to `x`, a row of `width` numbers a token, where there are tables.
+    pub(crate) fn add(&self, x: &mut [f32], width: usize, rows: [&[u32]; 2]) -> Result<(), Error> {
         let Positions::Learned(tables) = self else {
-            return Ok(x);
+            return Ok(());
         };
-        tables
-            .iter()
-            .zip(rows)
-            .try_fold(x, |sum, (table, positions)| {
-                Ok((sum + look_up(table, positions)?)?)
-            })
+        for (table, positions) in tables.iter().zip(rows) {
+            for (x, &position) in x.chunks_exact_mut(width).zip(positions) {
+                let row = look_up(table, position)?;
+                x.iter_mut().zip(row).for_each(|(x, place)| *x += place);
+            }
+        }
+        Ok(())
     }
 
-    /// The angles of the positions, where queries and keys are turned.
-    pub(crate) fn turns(&self, rows: [&[u32]; 2]) -> Option<Turns> {
+    /// Appends the angles of the positions, where queries and keys are turned.
+    pub(crate) fn turn(&self, rows: [&[u32]; 2], turns: &mut Turns) {
+        if let Positions::Rotary(rotary) = self {
+            rotary.turn(rows, turns);
+        }
+    }
+
+    /// Angles for the kernels, where queries and keys are turned.
+    pub(crate) fn view<'a>(&self, turns: &'a Turns) -> Option<cpu::Turns<'a>> {
         match self {
             Positions::Learned(_) => None,
-            Positions::Rotary(rotary) => Some(rotary.turns(rows)),
+            Positions::Rotary(Rotary { sizes, .. }) => Some(cpu::Turns {
+                cosines: &turns.cosines,
+                sines: &turns.sines,
+                sections: sizes.rows,
+                pairs: sizes.size / sizes.rows / 2,
+                layout: sizes.pairs,
+            }),
         }
     }
 }
 
-/// The rows of a table at these positions.
-pub(crate) fn look_up(table: &Tensor, positions: &[u32]) -> Result<Tensor, Error> {
-    let places = table.dim(0)?;
-    if let Some(position) = positions
-        .iter()
-        .find(|&&position| position as usize >= places)
-    {
+/// A table (places, width) of the model's positions.
+pub(crate) fn table(
+    checkpoint: &Checkpoint,
+    name: &str,
+    config: &Config,
+) -> Result<FloatMatrix, Error> {
+    let numbers = checkpoint.table(name, config.places(), config.width)?;
+    Ok(FloatMatrix::new(numbers, config.places(), config.width))
+}
+
+/// The row of a table at this position.
+pub(crate) fn look_up(table: &FloatMatrix, position: u32) -> Result<&[f32], Error> {
+    if position as usize >= table.rows() {
         return Err(Error::Input(format!(
             "position {position} is past the model's last, {}; shorten the prompt or the answer",
-            places - 1
+            table.rows() - 1
         )));
     }
-    Ok(table.index_select(&Tensor::new(positions, table.device())?, 0)?)
+    Ok(table.row(position as usize))
 }
 
 /// The frequencies of a model's rotation.
@@ -76,11 +97,18 @@ pub(crate) struct Rotary {
     factor: f32,
 }
 
-/// The cosines and sines of a chunk's tokens.
+/// The cosines and sines of a pass's tokens.
+#[derive(Debug, Default)]
 pub(crate) struct Turns {
     cosines: Vec<f32>,
     sines: Vec<f32>,
-    sizes: Sizes,
+}
+
+impl Turns {
+    pub(crate) fn clear(&mut self) {
+        self.cosines.clear();
+        self.sines.clear();
+    }
 }
 
 impl Rotary {
@@ -114,22 +142,18 @@ impl Rotary {
         }
     }
 
-    fn turns(&self, rows: [&[u32]; 2]) -> Turns {
+    fn turn(&self, rows: [&[u32]; 2], turns: &mut Turns) {
         let rows = &rows[..self.sizes.rows];
-        let angles = (0..rows[0].len()).flat_map(|token| {
-            rows.iter().flat_map(move |row| {
+        for token in 0..rows[0].len() {
+            for row in rows {
                 let place = row[token] as f32;
-                // The product is rounded to f32 as the makers' code rounds it; f16 or bf16 would lose whole turns.
-                self.frequencies.iter().map(move |x| place * x)
-            })
-        });
-        let (cosines, sines) = angles
-            .map(|angle| (self.factor * angle.cos(), self.factor * angle.sin()))
-            .unzip();
-        Turns {
-            cosines,
-            sines,
-            sizes: self.sizes,
+                for frequency in &self.frequencies {
+                    // The product is rounded to f32 as the makers' code rounds it; f16 or bf16 would lose whole turns.
+                    let angle = place * frequency;
+                    turns.cosines.push(self.factor * angle.cos());
+                    turns.sines.push(self.factor * angle.sin());
+                }
+            }
         }
     }
 }
@@ -149,23 +173,4 @@ fn mixed_pairs(yarn: &Yarn, size: usize, base: f32) -> [f32; 2] {
     // A ramp of no length would divide by zero.
     let high = if low == high { high + 0.001 } else { high };
     [low as f32, high as f32]
-}
-
-impl Turns {
-    /// The angles for a kernel.
-    pub(crate) fn view(&self) -> cpu::Turns<'_> {
-        self.view_from(0)
-    }
-
-    /// The angles of the tokens from `first` on.
-    pub(crate) fn view_from(&self, first: usize) -> cpu::Turns<'_> {
-        let at = first * self.sizes.size / 2;
-        cpu::Turns {
-            cosines: &self.cosines[at..],
-            sines: &self.sines[at..],
-            sections: self.sizes.rows,
-            pairs: self.sizes.size / self.sizes.rows / 2,
-            layout: self.sizes.pairs,
-        }
-    }
 }

@@ -152,5 +152,10 @@ pub fn open(path: &Path) {
         positions: [&places, &[0; TOKENS]],
         prefix: 2,
     };
-    let _ = model.forward(&chunk, &mut model.kv(), glm::Want::Last, &|| false);
+    let part = glm::Part {
+        chunk,
+        kv: &mut model.kv(),
+        want: glm::Want::Last,
+    };
+    let _ = model.forward(&mut [part], &mut model.workspace(), &mut || false);
 }

@@ -280,7 +280,11 @@ impl PackedMatrix {
         let size = PackedMatrix::size(packing, rows, columns);
         assert_eq!(panels.len(), size, "all panels");
         let has_scales = matches!(packing, Packing::Int8 | Packing::Int4);
-        assert_eq!(scales.len(), if has_scales { rows } else { 0 }, "all scales");
+        assert_eq!(
+            scales.len(),
+            if has_scales { rows } else { 0 },
+            "all scales"
+        );
         PackedMatrix {
             packing,
             rows,
@@ -354,7 +358,7 @@ impl Unpack for PackedMatrix {
     }
 }
 
-pub use file::Stored;
+pub use file::{ScaledKind, Stored};
 
 #[cfg(test)]
 pub(crate) mod tests {

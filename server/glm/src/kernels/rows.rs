@@ -1,9 +1,7 @@
 //! A view of activations: rows of f32 at a fixed distance from one another.
 //!
-//! Takes a candle storage and layout, or a plain slice; gives one slice a row. So a kernel reads a part of a fused
-//! matrix (the queries of a query-key-value product, say) without a copy.
-
-use candle_core::{CpuStorage, Layout};
+//! Takes a plain slice; gives one slice a row. So a kernel reads a part of a fused matrix (the queries of a
+//! query-key-value product, say) without a copy.
 
 /// `count` rows of `width` numbers, `stride` numbers apart.
 #[derive(Debug, Clone, Copy)]
@@ -25,22 +23,6 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// The rows of a candle tensor of two dimensions whose rows are contiguous.
-    pub(crate) fn of(storage: &'a CpuStorage, layout: &Layout) -> candle_core::Result<Rows<'a>> {
-        let (count, width) = layout.shape().dims2()?;
-        let stride = layout.stride()[0];
-        if layout.stride()[1] != 1 {
-            candle_core::bail!("a kernel was given a matrix whose rows are not contiguous");
-        }
-        let data = &storage.as_slice::<f32>()?[layout.start_offset()..];
-        Ok(Rows {
-            data,
-            stride,
-            width,
-            count,
-        })
-    }
-
     /// How many rows there are.
     pub fn count(&self) -> usize {
         self.count
@@ -59,8 +41,19 @@ impl<'a> Rows<'a> {
     /// `count` rows from `first` on.
     pub fn slice(&self, first: usize, count: usize) -> Rows<'a> {
         Rows {
-            data: &self.data[first * self.stride..],
+            data: self.data.get(first * self.stride..).unwrap_or(&[]),
             count,
+            ..*self
+        }
+    }
+
+    /// The same rows, but of each only `width` numbers from `first` on.
+    pub fn columns(&self, first: usize, width: usize) -> Rows<'a> {
+        assert!(first + width <= self.width, "columns of the rows");
+        Rows {
+            // Without rows there may be no numbers to leave out.
+            data: self.data.get(first..).unwrap_or(&[]),
+            width,
             ..*self
         }
     }

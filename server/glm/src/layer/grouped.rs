@@ -3,24 +3,36 @@
 //! One matrix gives queries, keys and values, one after the other; queries and keys are normed and rotated where the
 //! model does so; keys and values go to the cache, and each query looks at as many cached tokens as the mask says.
 
-use super::{Pass, linear::Linear};
+use super::{
+    Pass,
+    linear::{Linear, Products},
+};
 use crate::{
-    Config, Error, Grouped as Sizes,
+    Config, Error, Grouped as Sizes, Part,
     checkpoint::Checkpoint,
     kernels::{Rows, cpu},
-    kv::{Cached, LayerCache},
-    mask::Mask,
+    workspace::room,
 };
-use candle_core::{CpuStorage, CustomOp1, InplaceOp1, InplaceOp2, Layout, Shape, Tensor};
+
+/// Rows whose heads one task norms.
+const ROW_GRAIN: usize = 32;
 
 /// The attention half of a block.
 pub(crate) struct Grouped {
     query_key_value: Linear,
     output: Linear,
     /// The weights of the norms of each head's query and key.
-    head_norms: Option<[Tensor; 2]>,
+    head_norms: Option<[Vec<f32>; 2]>,
     epsilon: f32,
     sizes: Sizes,
+}
+
+/// Room for what attention computes in.
+#[derive(Debug, Default)]
+pub(crate) struct Heads {
+    fused: Vec<f32>,
+    asked: Vec<f32>,
+    mixed: Vec<f32>,
 }
 
 impl Grouped {
@@ -59,157 +71,102 @@ impl Grouped {
         })
     }
 
-    /// Attends from the rows of `x` (T, width) from `first` on; the keys and values of all rows are cached. With
-    /// `asking`, the queries come from its rows instead, one for each row from `first` on.
+    /// out ← what the rows that are kept attend to; the keys and values of all rows are cached, in the layer `index` of
+    /// the parts' caches. With `asking`, the queries come from its rows instead, one for each row that is kept.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the rooms of one pass, lent one by one"
+    )]
     pub(crate) fn forward(
         &self,
-        x: &Tensor,
-        asking: Option<&Tensor>,
+        x: Rows,
+        asking: Option<Rows>,
         pass: &Pass,
-        kv: &mut LayerCache,
-        first: usize,
-    ) -> candle_core::Result<Tensor> {
+        parts: &mut [Part<'_>],
+        index: usize,
+        out: &mut [f32],
+        heads: &mut Heads,
+        products: &mut Products,
+    ) -> Result<(), Error> {
         let (queries, keys) = (self.sizes.queries(), self.sizes.keys());
-        let rows = x.dim(0)?;
-        let fused = self.query_key_value.forward(x)?;
-        self.norm_heads(&fused)?;
-        if let Some(turns) = &pass.turns {
+        let width = queries + 2 * keys;
+        let pool = pass.pool;
+        let fused = room(&mut heads.fused, x.count() * width);
+        self.query_key_value.forward(x, fused, products, pool)?;
+        self.norm_heads(fused, pool);
+        if let Some(turns) = pass.turns {
             let heads = cpu::TurnedHeads {
-                width: queries + 2 * keys,
+                width,
                 first: 0,
                 count: self.sizes.heads + self.sizes.kv_heads,
                 stride: self.sizes.head_size,
             };
-            fused.inplace_op1(&TurnOp {
-                turns: turns.view(),
-                heads,
-            })?;
+            cpu::rotate(fused, heads, turns, pool);
         }
-        kv.write(
-            pass.mask.past(),
-            &fused.narrow(1, queries, keys)?,
-            &fused.narrow(1, queries + keys, keys)?,
-        )?;
-        let asked = match asking {
-            Some(asking) => self.query_key_value.forward(asking)?,
-            None => fused.narrow(0, first, rows - first)?,
-        };
-        let mixed = asked.narrow(1, 0, queries)?.apply_op1_no_bwd(&AttendOp {
-            kv,
-            mask: &pass.mask,
-            sizes: self.sizes,
-            first,
-        })?;
-        self.output.forward(&mixed)
-    }
-
-    /// Norms each head of the queries and of the keys in place.
-    fn norm_heads(&self, fused: &Tensor) -> candle_core::Result<()> {
-        let Some([query, key]) = &self.head_norms else {
+        let fused = Rows::new(fused, width);
+        for (span, part) in pass.spans.iter().zip(&mut *parts) {
+            let rows = fused.slice(span.first, span.mask.new_tokens());
+            let (new_keys, new_values) = (
+                rows.columns(queries, keys),
+                rows.columns(queries + keys, keys),
+            );
+            part.kv
+                .layer(index)
+                .write(span.mask.past(), new_keys, new_values);
+        }
+        let kept = pass.kept(index);
+        if kept == 0 {
             return Ok(());
-        };
-        let heads = [
-            0..self.sizes.heads,
-            self.sizes.heads..self.sizes.heads + self.sizes.kv_heads,
-        ];
-        for (heads, weight) in heads.into_iter().zip([query, key]) {
-            fused.inplace_op2(
-                weight,
-                &NormHeadsOp {
-                    width: self.sizes.queries() + 2 * self.sizes.keys(),
-                    numbers: heads.start * self.sizes.head_size..heads.end * self.sizes.head_size,
-                    epsilon: self.epsilon,
-                },
-            )?;
         }
-        Ok(())
-    }
-}
-
-/// Turns heads in place by the angles of their tokens.
-pub(super) struct TurnOp<'a> {
-    pub(super) turns: cpu::Turns<'a>,
-    pub(super) heads: cpu::TurnedHeads,
-}
-
-impl InplaceOp1 for TurnOp<'_> {
-    fn name(&self) -> &'static str {
-        "rotate"
-    }
-
-    fn cpu_fwd(&self, x: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
-        cpu::rotate(whole(x, layout)?, self.heads, self.turns);
-        Ok(())
-    }
-}
-
-/// Norms the heads that lie in some numbers of every row, in place.
-struct NormHeadsOp {
-    width: usize,
-    numbers: std::ops::Range<usize>,
-    epsilon: f32,
-}
-
-impl InplaceOp2 for NormHeadsOp {
-    fn name(&self) -> &'static str {
-        "norm-heads"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &mut CpuStorage,
-        layout: &Layout,
-        weight: &CpuStorage,
-        _: &Layout,
-    ) -> candle_core::Result<()> {
-        let weight = weight.as_slice::<f32>()?;
-        for row in whole(x, layout)?.chunks_exact_mut(self.width) {
-            for head in row[self.numbers.clone()].chunks_exact_mut(weight.len()) {
-                cpu::rms_row(head, weight, self.epsilon);
+        let asked = match asking {
+            Some(asking) => {
+                let asked = room(&mut heads.asked, kept * width);
+                self.query_key_value
+                    .forward(asking, asked, products, pool)?;
+                Some(Rows::new(asked, width))
             }
-        }
-        Ok(())
-    }
-}
-
-/// All numbers of a tensor that has its storage to itself.
-fn whole<'a>(x: &'a mut CpuStorage, layout: &Layout) -> candle_core::Result<&'a mut [f32]> {
-    match x {
-        CpuStorage::F32(x) if layout.is_contiguous() && layout.start_offset() == 0 => Ok(x),
-        _ => candle_core::bail!("an operation in place was given a view, or not f32"),
-    }
-}
-
-struct AttendOp<'a> {
-    kv: &'a LayerCache,
-    mask: &'a Mask,
-    sizes: Sizes,
-    first: usize,
-}
-
-impl CustomOp1 for AttendOp<'_> {
-    fn name(&self) -> &'static str {
-        "attend"
-    }
-
-    fn cpu_fwd(
-        &self,
-        queries: &CpuStorage,
-        layout: &Layout,
-    ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let Cached::Heads { keys, values } = self.kv.cached() else {
-            candle_core::bail!("this cache holds latents");
+            None => None,
         };
-        let queries = Rows::of(queries, layout)?;
-        let mut out = vec![0.0; queries.count() * queries.width()];
-        let visible = |row| self.mask.visible(self.first + row);
-        let heads = cpu::Heads {
+        let mixed = room(&mut heads.mixed, kept * queries);
+        let sizes = cpu::Heads {
             queries: self.sizes.heads,
             keys: self.sizes.kv_heads,
             size: self.sizes.head_size,
             scale: 1.0 / (self.sizes.head_size as f32).sqrt(),
         };
-        cpu::attend(queries, keys, values, heads, visible, &mut out);
-        Ok((CpuStorage::F32(out), layout.shape().clone()))
+        for run in pass.runs(index) {
+            let rows = match asked {
+                Some(asked) => asked.slice(run.to, run.count),
+                None => fused.slice(run.from, run.count),
+            };
+            let (cached, values) = parts[run.part].kv.layer(index).heads();
+            let mask = &pass.spans[run.part].mask;
+            let visible = |row| mask.visible(run.skipped + row);
+            let mixed = &mut mixed[run.to * queries..][..run.count * queries];
+            let asking = rows.columns(0, queries);
+            cpu::attend(asking, cached, values, sizes, visible, mixed, pool);
+        }
+        let mixed = Rows::new(mixed, queries);
+        self.output.forward(mixed, out, products, pool)
+    }
+
+    /// Norms each head of the queries and of the keys in place.
+    fn norm_heads(&self, fused: &mut [f32], pool: &cpu::Pool) {
+        let Some([query, key]) = &self.head_norms else {
+            return;
+        };
+        let (queries, keys) = (self.sizes.queries(), self.sizes.keys());
+        let width = queries + 2 * keys;
+        pool.chunks(fused, ROW_GRAIN * width, |_, rows| {
+            for row in rows.chunks_exact_mut(width) {
+                let (row, _) = row.split_at_mut(queries + keys);
+                let (row_queries, row_keys) = row.split_at_mut(queries);
+                for (heads, weight) in [(row_queries, query), (row_keys, key)] {
+                    for head in heads.chunks_exact_mut(weight.len()) {
+                        cpu::rms_row(head, weight, self.epsilon);
+                    }
+                }
+            }
+        });
     }
 }

@@ -5,32 +5,46 @@
 //! the matrix's key half is multiplied into the query instead (q · (K c) = (Kᵀ q) · c), and its value half into the
 //! mixed latents after the softmax. The cache keeps latent and rotated key, one row a token.
 
-use super::{Pass, grouped::TurnOp, linear::Linear, norm::Norm};
+use super::{
+    Pass,
+    linear::{Linear, Products},
+};
 use crate::{
-    Config, Error, Latent as Sizes, Positions,
+    Config, Error, Latent as Sizes, Part, Positions,
     checkpoint::Checkpoint,
     kernels::{Rows, cpu},
-    kv::{Cached, LayerCache},
-    mask::Mask,
+    workspace::room,
 };
-use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
 
 /// The attention half of a block.
 pub(crate) struct Latent {
     /// Hidden state to query latent and its norm, where the model has one.
-    query_down: Option<(Linear, Norm)>,
+    query_down: Option<(Linear, Vec<f32>)>,
     /// To the heads' queries, each its unrotated numbers and then its rotated ones.
     query_up: Linear,
     /// Hidden state to latent and shared key.
     down: Linear,
-    norm: Norm,
+    /// The weight of the latent's norm.
+    norm: Vec<f32>,
     /// (heads, nope, kv_rank).
-    key_up: Tensor,
+    key_up: Vec<f32>,
     /// (heads, kv_rank, value).
-    value_up: Tensor,
+    value_up: Vec<f32>,
     output: Linear,
     scale: f32,
     sizes: Sizes,
+}
+
+/// Room for what attention computes in.
+#[derive(Debug, Default)]
+pub(crate) struct Latents {
+    down: Vec<f32>,
+    kept: Vec<f32>,
+    query: Vec<f32>,
+    queries: Vec<f32>,
+    absorbed: Vec<f32>,
+    mixed: Vec<f32>,
+    values: Vec<f32>,
 }
 
 impl Latent {
@@ -50,14 +64,8 @@ impl Latent {
                 false,
             )
         };
-        let norm = |part: &str, width| {
-            Norm::rms(
-                checkpoint,
-                &format!("{name}_{part}_norm"),
-                width,
-                sizes.norm_epsilon,
-            )
-        };
+        let norm =
+            |part: &str, width| checkpoint.vector(&format!("{name}_{part}_norm.weight"), width);
         let queries = heads * (sizes.nope + sizes.rope);
         let (query_down, query_up) = match sizes.query_rank {
             Some(rank) => (
@@ -71,8 +79,14 @@ impl Latent {
             heads * (sizes.nope + sizes.value),
             rank,
         )?;
-        let up = up.reshape((heads, sizes.nope + sizes.value, rank))?;
-        let values = up.narrow(1, sizes.nope, sizes.value)?;
+        let (mut key_up, mut value_up) = (Vec::new(), Vec::new());
+        for head in up.chunks_exact((sizes.nope + sizes.value) * rank) {
+            let (keys, values) = head.split_at(sizes.nope * rank);
+            key_up.extend_from_slice(keys);
+            for at in 0..rank {
+                value_up.extend(values[at..].iter().step_by(rank));
+            }
+        }
         let stretched = match config.positions {
             Positions::Rotary(rotary) => rotary.yarn.map_or(1.0, |yarn| yarn.score_factor),
             Positions::Learned { .. } => 1.0,
@@ -82,119 +96,128 @@ impl Latent {
             query_up,
             down: linear("kv_a_mqa", rank + sizes.rope, width)?,
             norm: norm("kv_a", rank)?,
-            key_up: up.narrow(1, 0, sizes.nope)?.contiguous()?,
-            value_up: values.transpose(1, 2)?.contiguous()?,
+            key_up,
+            value_up,
             output: linear("output", width, heads * sizes.value)?,
             scale: stretched / ((sizes.nope + sizes.rope) as f32).sqrt(),
             sizes,
         })
     }
 
-    /// Attends from the rows of `x` (T, width) from `first` on; the latents of all rows are cached.
+    /// out ← what the rows that are kept attend to; the latents of all rows are cached, in the layer `index` of the
+    /// parts' caches.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the rooms of one pass, lent one by one"
+    )]
     pub(crate) fn forward(
         &self,
-        x: &Tensor,
+        x: Rows,
         pass: &Pass,
-        kv: &mut LayerCache,
-        first: usize,
-    ) -> candle_core::Result<Tensor> {
+        parts: &mut [Part<'_>],
+        index: usize,
+        out: &mut [f32],
+        rooms: &mut Latents,
+        products: &mut Products,
+    ) -> Result<(), Error> {
         let Sizes {
             heads,
             kv_rank,
             nope,
             rope,
             value,
+            norm_epsilon,
             ..
         } = self.sizes;
-        let rows = x.dim(0)?;
-        let down = self.down.forward(x)?;
-        self.turn(&down, pass, 0, kv_rank, 1)?;
-        let latent = self.norm.forward(&down.narrow(1, 0, kv_rank)?)?;
-        kv.write_latent(
-            pass.mask.past(),
-            &Tensor::cat(&[latent, down.narrow(1, kv_rank, rope)?], 1)?,
-        )?;
-
-        let count = rows - first;
-        let x = x.narrow(0, first, count)?;
-        let queries = match &self.query_down {
-            Some((down, norm)) => self.query_up.forward(&norm.forward(&down.forward(&x)?)?)?,
-            None => self.query_up.forward(&x)?,
-        };
-        self.turn(&queries, pass, first, nope, heads)?;
-        let queries = queries.reshape((count, heads, nope + rope))?;
-        let plain = queries.narrow(2, 0, nope)?.transpose(0, 1)?.contiguous()?;
-        let absorbed = plain.matmul(&self.key_up)?.transpose(0, 1)?;
-        let queries = Tensor::cat(&[absorbed, queries.narrow(2, nope, rope)?], 2)?;
-        let queries = queries.reshape((count * heads, kv_rank + rope))?;
-
-        let mixed = queries.apply_op1_no_bwd(&AttendOp {
-            kv,
-            mask: &pass.mask,
-            heads,
-            rank: kv_rank,
-            scale: self.scale,
-            first,
-        })?;
-        let mixed = mixed.reshape((count, heads, kv_rank))?;
-        let mixed = mixed.transpose(0, 1)?.contiguous()?;
-        let values = mixed.matmul(&self.value_up)?.transpose(0, 1)?;
-        self.output
-            .forward(&values.reshape((count, heads * value))?)
-    }
-
-    /// Turns the rotated numbers of each head of `x`, whose first row is the chunk's row `first`; they come after
-    /// `plain` others.
-    fn turn(
-        &self,
-        x: &Tensor,
-        pass: &Pass,
-        first: usize,
-        plain: usize,
-        heads: usize,
-    ) -> candle_core::Result<()> {
-        let Some(turns) = &pass.turns else {
+        let pool = pass.pool;
+        let width = kv_rank + rope;
+        let down = room(&mut rooms.down, x.count() * width);
+        self.down.forward(x, down, products, pool)?;
+        if let Some(turns) = pass.turns {
+            cpu::rotate(down, turned(kv_rank, rope, 1), turns, pool);
+        }
+        for row in down.chunks_exact_mut(width) {
+            cpu::rms_row(&mut row[..kv_rank], &self.norm, norm_epsilon);
+        }
+        let down = Rows::new(down, width);
+        for (span, part) in pass.spans.iter().zip(&mut *parts) {
+            let rows = down.slice(span.first, span.mask.new_tokens());
+            part.kv.layer(index).write_latent(span.mask.past(), rows);
+        }
+        let kept = pass.kept(index);
+        if kept == 0 {
             return Ok(());
+        }
+
+        let inputs = x.width();
+        let rows = room(&mut rooms.kept, kept * inputs);
+        for run in pass.runs(index) {
+            for row in 0..run.count {
+                let to = &mut rows[(run.to + row) * inputs..][..inputs];
+                to.copy_from_slice(x.row(run.from + row));
+            }
+        }
+        let mut x = Rows::new(rows, inputs);
+        if let Some((down, norm)) = &self.query_down {
+            let query = room(&mut rooms.query, kept * norm.len());
+            down.forward(x, query, products, pool)?;
+            for row in query.chunks_exact_mut(norm.len()) {
+                cpu::rms_row(row, norm, norm_epsilon);
+            }
+            x = Rows::new(query, norm.len());
+        }
+        let size = nope + rope;
+        let queries = room(&mut rooms.queries, kept * heads * size);
+        self.query_up.forward(x, queries, products, pool)?;
+        if let Some(turns) = pass.turns {
+            for run in pass.runs(index) {
+                let rows = &mut queries[run.to * heads * size..][..run.count * heads * size];
+                cpu::rotate(rows, turned(nope, rope, heads), turns.from(run.from), pool);
+            }
+        }
+        let absorbed = room(&mut rooms.absorbed, kept * heads * width);
+        let rows = Rows::new(queries, heads * size);
+        let up = cpu::HeadMatrices {
+            numbers: &self.key_up,
+            heads,
+            columns: kv_rank,
         };
-        let stride = plain + self.sizes.rope;
-        x.inplace_op1(&TurnOp {
-            turns: turns.view_from(first),
-            heads: cpu::TurnedHeads {
-                width: heads * stride,
-                first: plain,
-                count: heads,
-                stride,
-            },
-        })
+        cpu::times_heads(rows, size, up, absorbed, width, pool);
+        let pairs = absorbed.chunks_exact_mut(width);
+        for (absorbed, query) in pairs.zip(queries.chunks_exact(size)) {
+            absorbed[kv_rank..].copy_from_slice(&query[nope..]);
+        }
+
+        let mixed = room(&mut rooms.mixed, kept * heads * kv_rank);
+        let absorbed = Rows::new(absorbed, width);
+        for run in pass.runs(index) {
+            let asking = absorbed.slice(run.to * heads, run.count * heads);
+            let cached = parts[run.part].kv.layer(index).latents();
+            let mask = &pass.spans[run.part].mask;
+            let visible = |row: usize| mask.visible(run.skipped + row / heads);
+            let places = run.to * heads * kv_rank..(run.to + run.count) * heads * kv_rank;
+            let mixed = &mut mixed[places];
+            cpu::attend_latent(asking, cached, kv_rank, self.scale, visible, mixed, pool);
+        }
+        let values = room(&mut rooms.values, kept * heads * value);
+        let rows = Rows::new(mixed, heads * kv_rank);
+        let up = cpu::HeadMatrices {
+            numbers: &self.value_up,
+            heads,
+            columns: value,
+        };
+        cpu::times_heads(rows, kv_rank, up, values, value, pool);
+        let values = Rows::new(values, heads * value);
+        self.output.forward(values, out, products, pool)
     }
 }
 
-struct AttendOp<'a> {
-    kv: &'a LayerCache,
-    mask: &'a Mask,
-    heads: usize,
-    rank: usize,
-    scale: f32,
-    first: usize,
-}
-
-impl CustomOp1 for AttendOp<'_> {
-    fn name(&self) -> &'static str {
-        "attend-latent"
-    }
-
-    fn cpu_fwd(
-        &self,
-        queries: &CpuStorage,
-        layout: &Layout,
-    ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let Cached::Latent { rows } = self.kv.cached() else {
-            candle_core::bail!("this cache holds keys and values");
-        };
-        let queries = Rows::of(queries, layout)?;
-        let mut out = vec![0.0; queries.count() * self.rank];
-        let visible = |row: usize| self.mask.visible(self.first + row / self.heads);
-        cpu::attend_latent(queries, rows, self.rank, self.scale, visible, &mut out);
-        Ok((CpuStorage::F32(out), (queries.count(), self.rank).into()))
+/// Where the rotated numbers of `heads` heads lie, each after `plain` others.
+fn turned(plain: usize, rope: usize, heads: usize) -> cpu::TurnedHeads {
+    cpu::TurnedHeads {
+        width: heads * (plain + rope),
+        first: plain,
+        count: heads,
+        stride: plain + rope,
     }
 }

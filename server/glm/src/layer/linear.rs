@@ -1,94 +1,131 @@
 //! A matrix to multiply by, with or without a bias, in whatever type the checkpoint has.
 //!
-//! Q8_0, 16-bit numbers and integers with a scale a row run on our own kernels; f32 and the other quantized types on
-//! candle's. Activations are f32 throughout.
+//! Activations are f32; those that meet packed weights are brought to integers here, once for all parts of a matrix.
 
 use crate::{
     Error,
     checkpoint::Checkpoint,
-    kernels::{HalfMatrix, Q8Matrix, Rows, ScaledMatrix, Unpack, cpu},
-};
-use candle_core::{
-    CpuStorage, CustomOp1, CustomOp2, Device, Layout, Module, Shape, Tensor, quantized::QMatMul,
+    kernels::{FloatMatrix, HalfMatrix, PackedMatrix, Rows, Unpack, cpu},
+    workspace::room,
 };
 use std::sync::Arc;
 
 /// A weight matrix (outputs, inputs).
 #[derive(Clone)]
 pub(crate) enum Matrix {
-    /// Q8_0, packed for our kernel.
-    Q8(Arc<Q8Matrix>),
+    /// Integers of few bits, with a scale a block or a row.
+    Packed(Arc<PackedMatrix>),
     /// f16 or bf16.
     Half(Arc<HalfMatrix>),
-    /// Integers with a scale a row.
-    Scaled(Arc<ScaledMatrix>),
     /// f32.
-    Dense(Tensor),
-    /// Another quantized type, left to candle.
-    Candle(QMatMul),
+    Float(Arc<FloatMatrix>),
     /// Matrices with the same inputs; their outputs lie one after the other.
     Stack(Vec<Matrix>),
     /// Matrices with the same outputs, each for its part of the inputs; their outputs are added.
     Beside(Vec<Matrix>),
 }
 
-impl Matrix {
-    /// x · weightᵀ.
-    pub(crate) fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        self.multiply(x, None)
-    }
+/// Room for what products form on their way.
+#[derive(Debug, Default)]
+pub(crate) struct Products {
+    activations: cpu::Activations,
+    /// The product with one of several matrices.
+    part: Vec<f32>,
+}
 
-    /// x · weightᵀ + bias.
-    fn multiply(&self, x: &Tensor, bias: Option<&Tensor>) -> candle_core::Result<Tensor> {
-        let kernel = |weight| {
-            let operation = MatMulOp { weight };
-            match bias {
-                Some(bias) => x.apply_op2_no_bwd(bias, &operation),
-                None => x.apply_op1_no_bwd(&operation),
+impl Matrix {
+    /// out ← x · weightᵀ + bias. `out` is x.count() × outputs; `bias` may be empty.
+    pub(crate) fn multiply(
+        &self,
+        x: Rows,
+        bias: &[f32],
+        out: &mut [f32],
+        products: &mut Products,
+        pool: &cpu::Pool,
+    ) -> Result<(), Error> {
+        match self {
+            Matrix::Packed(weight) => {
+                products.activations.set(x, pool);
+                cpu::matmul_packed(&products.activations, weight, bias, out, 0, pool);
+                return Ok(());
             }
-        };
-        let product = match self {
-            Matrix::Q8(weight) => return kernel(Packed::Q8(weight)),
-            Matrix::Half(weight) => return kernel(Packed::Plain(&**weight)),
-            Matrix::Scaled(weight) => return kernel(Packed::Plain(&**weight)),
-            Matrix::Dense(weight) => x.matmul(&weight.t()?)?,
-            Matrix::Candle(weight) => weight.forward(&x.contiguous()?)?,
+            Matrix::Half(weight) => {
+                cpu::matmul_unpacked(x, &**weight, bias, out, pool);
+                return Ok(());
+            }
+            Matrix::Float(weight) => {
+                cpu::matmul_unpacked(x, &**weight, bias, out, pool);
+                return Ok(());
+            }
             Matrix::Stack(parts) => {
-                let outputs = parts.iter().map(|part| part.forward(x));
-                Tensor::cat(&outputs.collect::<candle_core::Result<Vec<_>>>()?, 1)?
+                let outputs = self.size()?.0;
+                let mut first = 0;
+                let mut is_set = false;
+                for part in parts {
+                    if let Matrix::Packed(weight) = part {
+                        if !is_set {
+                            products.activations.set(x, pool);
+                        }
+                        is_set = true;
+                        cpu::matmul_packed(&products.activations, weight, &[], out, first, pool);
+                        first += weight.rows();
+                        continue;
+                    }
+                    is_set = false;
+                    first += part.alone(x, products, pool, |product, width| {
+                        let rows = product.chunks_exact(width);
+                        for (product, out) in rows.zip(out.chunks_exact_mut(outputs)) {
+                            out[first..first + width].copy_from_slice(product);
+                        }
+                    })?;
+                }
             }
             Matrix::Beside(parts) => {
+                out.fill(0.0);
                 let mut first = 0;
-                let mut sum: Option<Tensor> = None;
                 for part in parts {
                     let inputs = part.size()?.1;
-                    let product = part.forward(&x.narrow(1, first, inputs)?)?;
+                    part.alone(x.columns(first, inputs), products, pool, |product, _| {
+                        out.iter_mut().zip(product).for_each(|(out, x)| *out += x);
+                    })?;
                     first += inputs;
-                    sum = Some(match sum {
-                        Some(sum) => (sum + product)?,
-                        None => product,
-                    });
                 }
-                sum.ok_or_else(|| candle_core::Error::msg("a matrix of no parts"))?
             }
-        };
-        match bias {
-            Some(bias) => product.broadcast_add(bias),
-            None => Ok(product),
         }
+        if !bias.is_empty() {
+            for out in out.chunks_exact_mut(bias.len()) {
+                out.iter_mut()
+                    .zip(bias)
+                    .for_each(|(out, bias)| *out += bias);
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands x · weightᵀ to `take`, with the matrix's outputs; gives them.
+    fn alone(
+        &self,
+        x: Rows,
+        products: &mut Products,
+        pool: &cpu::Pool,
+        take: impl FnOnce(&[f32], usize),
+    ) -> Result<usize, Error> {
+        let outputs = self.size()?.0;
+        // Taken out, since a part may have parts itself.
+        let mut part = std::mem::take(&mut products.part);
+        let out = room(&mut part, x.count() * outputs);
+        self.multiply(x, &[], out, products, pool)?;
+        take(out, outputs);
+        products.part = part;
+        Ok(outputs)
     }
 
     /// Outputs and inputs.
-    pub(crate) fn size(&self) -> candle_core::Result<(usize, usize)> {
+    pub(crate) fn size(&self) -> Result<(usize, usize), Error> {
         Ok(match self {
-            Matrix::Q8(weight) => (weight.rows(), weight.columns()),
+            Matrix::Packed(weight) => (weight.rows(), weight.columns()),
             Matrix::Half(weight) => (weight.rows(), weight.columns()),
-            Matrix::Scaled(weight) => (weight.rows(), weight.columns()),
-            Matrix::Dense(weight)
-            | Matrix::Candle(QMatMul::Tensor(weight) | QMatMul::TensorF16(weight)) => {
-                weight.dims2()?
-            }
-            Matrix::Candle(QMatMul::QTensor(weight)) => weight.shape().dims2()?,
+            Matrix::Float(weight) => (weight.rows(), weight.columns()),
             Matrix::Stack(parts) => {
                 let mut size = (0, 0);
                 for part in parts {
@@ -108,49 +145,42 @@ impl Matrix {
         })
     }
 
-    /// The rows `ids`, as an embedding looks them up: (ids, inputs). Every id is below the matrix's outputs.
-    pub(crate) fn rows(&self, ids: &[u32], device: &Device) -> candle_core::Result<Tensor> {
+    /// Writes the row `id`, as an embedding looks it up; `out` has room for exactly the inputs. The id is below the
+    /// matrix's outputs.
+    pub(crate) fn row(&self, id: usize, out: &mut [f32]) -> Result<(), Error> {
         match self {
-            Matrix::Q8(weight) => unpacked(&**weight, ids, device),
-            Matrix::Half(weight) => unpacked(&**weight, ids, device),
-            Matrix::Scaled(weight) => unpacked(&**weight, ids, device),
-            Matrix::Dense(weight) => weight.index_select(&Tensor::new(ids, device)?, 0),
-            Matrix::Candle(weight) => weight.embedding(&Tensor::new(ids, device)?),
+            Matrix::Packed(weight) => weight.unpack_row(id, out),
+            Matrix::Half(weight) => weight.unpack_row(id, out),
+            Matrix::Float(weight) => weight.unpack_row(id, out),
             Matrix::Stack(parts) => {
-                let rows = ids.iter().map(|&id| {
-                    let mut id = id;
-                    for part in parts {
-                        let outputs = part.size()?.0 as u32;
-                        if id < outputs {
-                            return part.rows(&[id], device);
-                        }
-                        id -= outputs;
+                let mut id = id;
+                for part in parts {
+                    let outputs = part.size()?.0;
+                    if id < outputs {
+                        return part.row(id, out);
                     }
-                    candle_core::bail!("a row past the end of a matrix")
-                });
-                Tensor::cat(&rows.collect::<candle_core::Result<Vec<_>>>()?, 0)
+                    id -= outputs;
+                }
             }
             Matrix::Beside(parts) => {
-                let rows = parts.iter().map(|part| part.rows(ids, device));
-                Tensor::cat(&rows.collect::<candle_core::Result<Vec<_>>>()?, 1)
+                let mut rest = out;
+                for part in parts {
+                    let (mine, others) = rest.split_at_mut(part.size()?.1);
+                    part.row(id, mine)?;
+                    rest = others;
+                }
             }
         }
+        Ok(())
     }
-}
-
-fn unpacked(weight: &dyn Unpack, ids: &[u32], device: &Device) -> candle_core::Result<Tensor> {
-    let width = weight.columns();
-    let mut rows = vec![0.0; ids.len() * width];
-    for (&id, row) in ids.iter().zip(rows.chunks_exact_mut(width)) {
-        weight.unpack_row(id as usize, row);
-    }
-    Tensor::from_vec(rows, (ids.len(), width), device)
 }
 
 /// A matrix, with its bias if it has one.
 pub(crate) struct Linear {
     weight: Matrix,
-    bias: Option<Tensor>,
+    /// Empty if there is none.
+    bias: Vec<f32>,
+    outputs: usize,
 }
 
 impl Linear {
@@ -162,79 +192,40 @@ impl Linear {
         inputs: usize,
         bias: bool,
     ) -> Result<Linear, Error> {
-        let bias = bias.then(|| checkpoint.vector(&format!("{name}.bias"), outputs));
         Ok(Linear {
             weight: checkpoint.matrix(&format!("{name}.weight"), outputs, inputs)?,
-            bias: bias.transpose()?,
+            bias: if bias {
+                checkpoint.vector(&format!("{name}.bias"), outputs)?
+            } else {
+                Vec::new()
+            },
+            outputs,
         })
     }
 
     /// The matrix without a bias.
-    pub(crate) fn plain(weight: Matrix) -> Linear {
-        Linear { weight, bias: None }
-    }
-
-    /// x · weightᵀ + bias.
-    pub(crate) fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        self.weight.multiply(x, self.bias.as_ref())
-    }
-}
-
-/// A matrix that one of our kernels multiplies by.
-#[derive(Clone, Copy)]
-enum Packed<'a> {
-    Q8(&'a Q8Matrix),
-    Plain(&'a dyn Unpack),
-}
-
-struct MatMulOp<'a> {
-    weight: Packed<'a>,
-}
-
-impl MatMulOp<'_> {
-    fn run(
-        &self,
-        x: &CpuStorage,
-        layout: &Layout,
-        bias: &[f32],
-    ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let x = Rows::of(x, layout)?;
-        let outputs = match self.weight {
-            Packed::Q8(weight) => weight.rows(),
-            Packed::Plain(weight) => weight.rows(),
-        };
-        let mut out = vec![0.0; x.count() * outputs];
-        match self.weight {
-            Packed::Q8(weight) => cpu::matmul_q8(x, weight, bias, &mut out),
-            Packed::Plain(weight) => cpu::matmul_unpacked(x, weight, bias, &mut out),
+    pub(crate) fn plain(weight: Matrix, outputs: usize) -> Linear {
+        Linear {
+            weight,
+            bias: Vec::new(),
+            outputs,
         }
-        Ok((CpuStorage::F32(out), (x.count(), outputs).into()))
-    }
-}
-
-impl CustomOp1 for MatMulOp<'_> {
-    fn name(&self) -> &'static str {
-        "matmul"
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
-        self.run(x, layout, &[])
-    }
-}
-
-impl CustomOp2 for MatMulOp<'_> {
-    fn name(&self) -> &'static str {
-        "matmul-bias"
+    /// Numbers in a row of what it gives.
+    pub(crate) fn outputs(&self) -> usize {
+        self.outputs
     }
 
-    fn cpu_fwd(
+    /// out ← x · weightᵀ + bias.
+    pub(crate) fn forward(
         &self,
-        x: &CpuStorage,
-        layout: &Layout,
-        bias: &CpuStorage,
-        _: &Layout,
-    ) -> candle_core::Result<(CpuStorage, Shape)> {
-        self.run(x, layout, bias.as_slice()?)
+        x: Rows,
+        out: &mut [f32],
+        products: &mut Products,
+        pool: &cpu::Pool,
+    ) -> Result<(), Error> {
+        self.weight.multiply(x, &self.bias, out, products, pool)
     }
 }
 
@@ -243,7 +234,7 @@ mod tests {
     use super::*;
     use crate::{
         fixture::Random,
-        kernels::{HalfKind, reference},
+        kernels::{HalfKind, Stored, reference},
     };
 
     fn half(random: &mut Random, rows: usize, columns: usize) -> Matrix {
@@ -257,18 +248,22 @@ mod tests {
     #[track_caller]
     fn check(matrix: &Matrix, outputs: usize, inputs: usize) {
         assert_eq!(matrix.size().unwrap(), (outputs, inputs));
-        let device = &Device::Cpu;
-        let ids: Vec<u32> = (0..outputs as u32).collect();
-        let dense = Matrix::Dense(matrix.rows(&ids, device).unwrap());
+        let mut rows = vec![f32::NAN; outputs * inputs];
+        for (id, row) in rows.chunks_exact_mut(inputs).enumerate() {
+            matrix.row(id, row).unwrap();
+        }
+        let dense = FloatMatrix::new(rows, outputs, inputs);
         let x = Random::new(2).normal(3 * inputs);
-        let x = Tensor::from_vec(x, (3, inputs), device).unwrap();
-        let numbers = |tensor: Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        let want = numbers(dense.forward(&x).unwrap());
-        reference::assert_close(&numbers(matrix.forward(&x).unwrap()), &want, 1e-5);
-        let bias = Tensor::from_vec(vec![0.5f32; outputs], outputs, device).unwrap();
-        let want: Vec<f32> = want.into_iter().map(|x| x + 0.5).collect();
-        let got = numbers(matrix.multiply(&x, Some(&bias)).unwrap());
-        reference::assert_close(&got, &want, 1e-5);
+        let x = Rows::new(&x, inputs);
+        let (pool, mut products) = (cpu::Pool::new(2).unwrap(), Products::default());
+        for bias in [vec![], vec![0.5; outputs]] {
+            let want = reference::matmul(x, &dense, &bias);
+            let mut got = vec![f32::NAN; 3 * outputs];
+            matrix
+                .multiply(x, &bias, &mut got, &mut products, &pool)
+                .unwrap();
+            reference::assert_close(&got, &want, 1e-4);
+        }
     }
 
     #[test]
@@ -278,5 +273,18 @@ mod tests {
         check(&Matrix::Stack(stack), 8, 8);
         let beside = vec![half(&mut random, 5, 8), half(&mut random, 5, 2)];
         check(&Matrix::Beside(beside), 5, 10);
+        let mixed = vec![
+            Matrix::Stack(vec![half(&mut random, 2, 8), half(&mut random, 3, 8)]),
+            half(&mut random, 5, 4),
+        ];
+        check(&Matrix::Beside(mixed), 5, 12);
+        let mut packed = |stored, rows| Matrix::Packed(Arc::new(random.packed(stored, rows, 256)));
+        let types = vec![
+            packed(Stored::Q4K, 20),
+            packed(Stored::Q6K, 7),
+            half(&mut Random::new(3), 3, 256),
+            packed(Stored::Q8_0, 16),
+        ];
+        check(&Matrix::Stack(types), 46, 256);
     }
 }

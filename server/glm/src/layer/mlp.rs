@@ -1,12 +1,12 @@
 //! A dense feed-forward: up, activation, down.
 
-use super::linear::{Linear, Matrix};
+use super::linear::{Linear, Matrix, Products};
 use crate::{
     Activation, Config, Error,
     checkpoint::Checkpoint,
     kernels::{Rows, cpu},
+    workspace::room,
 };
-use candle_core::{CpuStorage, CustomOp1, InplaceOp1, Layout, Shape, Tensor};
 
 /// Two matrices with an activation between them. Gated, the first matrix gives two halves one after the other, and the
 /// activated first half is multiplied by the second.
@@ -15,6 +15,13 @@ pub(crate) struct Mlp {
     down: Linear,
     gated: bool,
     activation: Activation,
+}
+
+/// Room for a feed-forward's inner states.
+#[derive(Debug, Default)]
+pub(crate) struct Inner {
+    up: Vec<f32>,
+    gated: Vec<f32>,
 }
 
 impl Mlp {
@@ -35,55 +42,43 @@ impl Mlp {
         })
     }
 
-    /// A gated feed-forward of these matrices, without biases.
-    pub(crate) fn expert(gate_up: Matrix, down: Matrix, activation: Activation) -> Mlp {
+    /// A gated feed-forward of these matrices, without biases: `inner` numbers between them, `width` before and after.
+    pub(crate) fn expert(
+        gate_up: Matrix,
+        down: Matrix,
+        inner: usize,
+        width: usize,
+        activation: Activation,
+    ) -> Mlp {
         Mlp {
-            up: Linear::plain(gate_up),
-            down: Linear::plain(down),
+            up: Linear::plain(gate_up, 2 * inner),
+            down: Linear::plain(down, width),
             gated: true,
             activation,
         }
     }
 
-    /// down(activation(up(x))).
-    pub(crate) fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        let inner = self.up.forward(x)?;
-        let operation = ActivateOp(self.activation);
+    /// out ← down(activation(up(x))).
+    pub(crate) fn forward(
+        &self,
+        x: Rows,
+        out: &mut [f32],
+        inner: &mut Inner,
+        products: &mut Products,
+        pool: &cpu::Pool,
+    ) -> Result<(), Error> {
+        let (count, outputs) = (x.count(), self.up.outputs());
+        let up = room(&mut inner.up, count * outputs);
+        self.up.forward(x, up, products, pool)?;
         if self.gated {
-            self.down.forward(&inner.apply_op1_no_bwd(&operation)?)
+            let gated = room(&mut inner.gated, count * outputs / 2);
+            cpu::gate(self.activation, Rows::new(up, outputs), gated, pool);
+            let gated = Rows::new(gated, outputs / 2);
+            self.down.forward(gated, out, products, pool)
         } else {
-            inner.inplace_op1(&operation)?;
-            self.down.forward(&inner)
+            cpu::activate(self.activation, up, pool);
+            self.down
+                .forward(Rows::new(up, outputs), out, products, pool)
         }
-    }
-}
-
-struct ActivateOp(Activation);
-
-impl InplaceOp1 for ActivateOp {
-    fn name(&self) -> &'static str {
-        "activate"
-    }
-
-    fn cpu_fwd(&self, x: &mut CpuStorage, _: &Layout) -> candle_core::Result<()> {
-        match x {
-            CpuStorage::F32(x) => cpu::activate(self.0, x),
-            _ => candle_core::bail!("the activation takes f32"),
-        }
-        Ok(())
-    }
-}
-
-impl CustomOp1 for ActivateOp {
-    fn name(&self) -> &'static str {
-        "gate"
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
-        let x = Rows::of(x, layout)?;
-        let inner = x.width() / 2;
-        let mut out = vec![0.0; x.count() * inner];
-        cpu::gate(self.0, x, &mut out);
-        Ok((CpuStorage::F32(out), (x.count(), inner).into()))
     }
 }

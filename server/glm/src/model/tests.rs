@@ -1,11 +1,7 @@
 //! Tests of whole models, small and random, of every member of the family.
 
 use super::*;
-use crate::{
-    fixture::{self, Weights as Stored},
-    kernels::reference::assert_close,
-};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use crate::fixture::{self, Weights as Stored};
 
 const IDS: [u32; 12] = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8];
 const ROWS: [[u32; 12]; 2] = [
@@ -28,18 +24,31 @@ fn run(model: &Model, kv: &mut KvCache, first: usize, end: usize) -> Vec<f32> {
         positions: [&ROWS[0][first..end], &ROWS[1][first..end]],
         prefix: 8,
     };
-    model
-        .forward(&chunk, kv, Want::All, &|| false)
-        .unwrap()
-        .values
+    logits(model, chunk, kv, Want::All)
 }
 
-/// Runs `test` on a random model of every member, with plain and with quantized weights.
+/// The logits of one chunk after what is in the cache.
+fn logits(model: &Model, chunk: Chunk, kv: &mut KvCache, want: Want) -> Vec<f32> {
+    let mut work = model.workspace();
+    let part = Part { chunk, kv, want };
+    model
+        .forward(&mut [part], &mut work, &mut || false)
+        .unwrap();
+    work.logits(0).values.to_vec()
+}
+
+/// Runs `test` on a random model of every member, with plain, with half and with quantized weights.
 fn on_all(test: impl Fn(&Model, &str)) {
     for config in fixture::members() {
-        for weights in [Stored::F32, Stored::Q8] {
-            let name = format!("{} {weights:?}", config.architecture.name());
-            test(&fixture::model(&config, weights, 1), &name);
+        for (stored, weights) in [
+            (Stored::F32, Weights::AsStored),
+            (Stored::F32, Weights::F16),
+            (Stored::Q8, Weights::AsStored),
+        ] {
+            let bytes = fixture::gguf(&config, stored, 1, None).leak();
+            let model = Model::open(&Source::Static(bytes), weights, &Device::Cpu).unwrap();
+            let name = format!("{} {stored:?} {weights:?}", config.architecture.name());
+            test(&model, &name);
         }
     }
 }
@@ -47,23 +56,19 @@ fn on_all(test: impl Fn(&Model, &str)) {
 #[test]
 fn the_last_row_is_the_last_of_all_rows() {
     on_all(|model, name| {
-        let all = model
-            .forward(&chunk(), &mut model.kv(), Want::All, &|| false)
-            .unwrap();
-        let last = model
-            .forward(&chunk(), &mut model.kv(), Want::Last, &|| false)
-            .unwrap();
-        assert_eq!((all.rows, all.vocab, last.rows), (12, 100, 1), "{name}");
-        assert!(all.values.iter().all(|logit| logit.is_finite()), "{name}");
-        assert_close(last.row(0), all.row(11), 1e-4);
+        let all = logits(model, chunk(), &mut model.kv(), Want::All);
+        let last = logits(model, chunk(), &mut model.kv(), Want::Last);
+        assert_eq!((all.len(), last.len()), (1200, 100), "{name}");
+        assert!(all.iter().all(|logit| logit.is_finite()), "{name}");
+        assert_eq!(last, all[1100..], "{name}");
     });
 }
 
 #[test]
 fn chunks_give_what_the_whole_gives() {
-    on_all(|model, _| {
+    on_all(|model, name| {
         let whole = run(model, &mut model.kv(), 0, 12);
-        for size in [1, 3] {
+        for size in [1, 3, 8] {
             let mut kv = model.kv();
             // A prefix that is seen both ways comes in one chunk.
             let mut got = Vec::new();
@@ -74,7 +79,7 @@ fn chunks_give_what_the_whole_gives() {
                 let first = kv.len();
                 got.extend(run(model, &mut kv, first, (first + size).min(12)));
             }
-            assert_close(&got, &whole, 1e-4);
+            assert_eq!(got, whole, "{name}");
         }
     });
 }
@@ -92,9 +97,7 @@ fn what_is_cut_off_can_be_run_again() {
             positions: [&[2, 2], &[2, 3]],
             prefix: 8,
         };
-        model
-            .forward(&other, &mut kv, Want::Last, &|| false)
-            .unwrap();
+        logits(model, other, &mut kv, Want::Last);
         kv.truncate(9);
         assert_eq!(kv.len(), 9);
         assert_eq!(run(model, &mut kv, 9, 12), want, "{name}");
@@ -108,17 +111,25 @@ fn a_halted_pass_leaves_the_cache_as_it_was() {
         run(model, &mut kv, 0, 9);
         let want = run(model, &mut kv, 9, 12);
         kv.truncate(9);
-        let asked = AtomicUsize::new(0);
-        let halt = || asked.fetch_add(1, Ordering::SeqCst) == 1;
+        let mut asked = 0;
+        let mut halt = || {
+            asked += 1;
+            asked == 2
+        };
         let other = Chunk {
             ids: &[50, 51],
             positions: [&[2, 2], &[5, 6]],
             prefix: 8,
         };
-        let halted = model.forward(&other, &mut kv, Want::Last, &halt);
+        let part = Part {
+            chunk: other,
+            kv: &mut kv,
+            want: Want::Last,
+        };
+        let halted = model.forward(&mut [part], &mut model.workspace(), &mut halt);
         assert!(matches!(halted, Err(Error::Halted)), "{name}");
         // Asked before each layer, until it says so.
-        assert_eq!((asked.into_inner(), kv.len()), (2, 9), "{name}");
+        assert_eq!((asked, kv.len()), (2, 9), "{name}");
         assert_eq!(run(model, &mut kv, 9, 12), want, "{name}");
     });
 }
@@ -143,8 +154,14 @@ fn a_cache_holds_what_was_foretold() {
 fn what_does_not_fit_the_model_is_refused_with_the_reason() {
     let model = fixture::model(&fixture::tiny(100), Stored::F32, 1);
     let refused = |chunk: Chunk| {
+        let mut kv = model.kv();
+        let part = Part {
+            chunk,
+            kv: &mut kv,
+            want: Want::Last,
+        };
         let error = model
-            .forward(&chunk, &mut model.kv(), Want::Last, &|| false)
+            .forward(&mut [part], &mut model.workspace(), &mut || false)
             .unwrap_err();
         assert!(matches!(error, Error::Input(_)));
         error.to_string()
@@ -188,4 +205,114 @@ fn what_does_not_fit_the_model_is_refused_with_the_reason() {
         })
         .contains("split")
     );
+}
+
+/// A pass of several sequences: each gets what it would get alone, and one that wants nothing is cached all the same.
+#[test]
+fn sequences_in_one_pass_do_not_touch_one_another() {
+    on_all(|model, name| {
+        let lengths = [9, 12, 10];
+        let alone = lengths.map(|length| run(model, &mut model.kv(), 0, length));
+        let mut caches = lengths.map(|_| model.kv());
+        let wants = [Want::All, Want::None, Want::Last];
+        let mut parts: Vec<Part> = caches
+            .iter_mut()
+            .zip(lengths)
+            .zip(wants)
+            .map(|((kv, length), want)| Part {
+                chunk: Chunk {
+                    ids: &IDS[..length],
+                    positions: [&ROWS[0][..length], &ROWS[1][..length]],
+                    prefix: 8,
+                },
+                kv,
+                want,
+            })
+            .collect();
+        let mut work = model.workspace();
+        model.forward(&mut parts, &mut work, &mut || false).unwrap();
+        assert_eq!(work.logits(0).values, alone[0], "{name}");
+        assert_eq!(work.logits(1).rows, 0, "{name}");
+        assert_eq!(work.logits(2).values, &alone[2][900..], "{name}");
+        assert_eq!(caches.each_ref().map(KvCache::len), lengths, "{name}");
+        caches[1].truncate(11);
+        let again = run(model, &mut caches[1], 11, 12);
+        assert_eq!(again, alone[1][1100..], "{name}");
+    });
+}
+
+/// The logits are the same bits on any number of threads, and for one token among 70 as for one alone: the sizes are
+/// those at which every kernel shares its work out.
+#[test]
+fn threads_and_company_change_no_bit() {
+    let config = Config {
+        layers: 2,
+        ..fixture::causal()
+    };
+    for (stored, weights) in [
+        (Stored::F32, Weights::AsStored),
+        (Stored::F32, Weights::F16),
+        (Stored::Q8, Weights::AsStored),
+    ] {
+        let bytes = fixture::gguf(&config, stored, 1, None).leak();
+        let open = |threads| {
+            let model = Model::open(&Source::Static(bytes), weights, &Device::Cpu).unwrap();
+            Model {
+                pool: Pool::new(threads).unwrap(),
+                ..model
+            }
+        };
+        let ids: Vec<u32> = (0..70).map(|i| (i * 53) % 16_000).collect();
+        let places: Vec<u32> = (0..70).collect();
+        let run = |model: &Model, size: usize| {
+            let mut kv = model.kv();
+            let mut last = Vec::new();
+            while kv.len() < ids.len() {
+                let first = kv.len();
+                let end = ids.len().min(first + size);
+                let chunk = Chunk {
+                    ids: &ids[first..end],
+                    positions: [&places[first..end], &places[first..end]],
+                    prefix: 0,
+                };
+                last = logits(model, chunk, &mut kv, Want::Last);
+            }
+            last
+        };
+        let alone = run(&open(1), 70);
+        for threads in [1, 2, 5] {
+            let model = open(threads);
+            for size in [1, 7, 70] {
+                assert!(run(&model, size) == alone, "{weights:?} {threads} {size}");
+            }
+        }
+    }
+}
+
+#[test]
+fn another_pass_may_run_between_two_layers() {
+    on_all(|model, name| {
+        let want = run(model, &mut model.kv(), 0, 12);
+        let (mut kv, mut work) = (model.kv(), model.workspace());
+        let mut inner = Vec::new();
+        let part = Part {
+            chunk: chunk(),
+            kv: &mut kv,
+            want: Want::All,
+        };
+        let mut between = || {
+            inner.push(run(model, &mut model.kv(), 0, 12));
+            false
+        };
+        model.forward(&mut [part], &mut work, &mut between).unwrap();
+        assert_eq!(work.logits(0).values, want, "{name}");
+        assert_eq!(inner.len(), model.config().layers, "{name}");
+        assert!(inner.into_iter().all(|inner| inner == want), "{name}");
+    });
+}
+
+#[test]
+fn default_threads_leave_room() {
+    let threads = [1, 2, 3, 4, 8, 12, 16, 64].map(default_threads);
+    assert_eq!(threads, [1, 2, 2, 2, 4, 6, 8, 8]);
 }

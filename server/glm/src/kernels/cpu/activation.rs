@@ -1,35 +1,28 @@
 //! The activations of feed-forwards, in place, and the product of an activated half with a linear one.
 
-use super::exponential::exp;
+use super::{exponential::exp, pool::Pool};
 use crate::{Activation, kernels::Rows};
-use rayon::prelude::*;
 
 /// Numbers that one task takes; fewer are not worth waking a thread for.
 const GRAIN: usize = 16 * 1024;
 
 /// x ← activation(x) for every x.
-pub fn activate(activation: Activation, x: &mut [f32]) {
-    if x.len() <= GRAIN {
-        some(activation, x)
-    } else {
-        x.par_chunks_mut(GRAIN).for_each(|x| some(activation, x))
-    }
+pub fn activate(activation: Activation, x: &mut [f32], pool: &Pool) {
+    pool.chunks(x, GRAIN, |_, x| some(activation, x));
 }
 
 /// out ← activation(first half) · second half, row by row. `out` has half of x's numbers.
-pub fn gate(activation: Activation, x: Rows, out: &mut [f32]) {
+pub fn gate(activation: Activation, x: Rows, out: &mut [f32], pool: &Pool) {
     let inner = x.width() / 2;
-    let rows = |(row, out): (usize, &mut [f32])| {
-        let (first, second) = x.row(row).split_at(inner);
-        out.copy_from_slice(first);
-        some(activation, out);
-        out.iter_mut().zip(second).for_each(|(out, x)| *out *= x);
-    };
-    if out.len() <= GRAIN {
-        out.chunks_exact_mut(inner).enumerate().for_each(rows);
-    } else {
-        out.par_chunks_exact_mut(inner).enumerate().for_each(rows);
-    }
+    let grain = (GRAIN / inner).max(1);
+    pool.chunks(out, grain * inner, |chunk, rows| {
+        for (row, out) in rows.chunks_exact_mut(inner).enumerate() {
+            let (first, second) = x.row(chunk * grain + row).split_at(inner);
+            out.copy_from_slice(first);
+            some(activation, out);
+            out.iter_mut().zip(second).for_each(|(out, x)| *out *= x);
+        }
+    });
 }
 
 fn some(activation: Activation, x: &mut [f32]) {
@@ -84,6 +77,7 @@ mod tests {
 
     #[test]
     fn close_to_the_reference() {
+        let pool = Pool::new(2).unwrap();
         for activation in ALL {
             let step = if activation == Activation::Gelu {
                 40
@@ -95,7 +89,7 @@ mod tests {
                 .map(|i| (i as f32 - 20_000.0) / 1_500.0)
                 .collect();
             let mut got = x.clone();
-            activate(activation, &mut got);
+            activate(activation, &mut got, &pool);
             for (x, got) in x.into_iter().zip(got) {
                 let want = reference::activate(activation, x);
                 assert!(
@@ -109,10 +103,11 @@ mod tests {
     #[test]
     fn a_gate_is_the_product_of_the_halves() {
         let mut random = Random::new(12);
+        let pool = Pool::new(2).unwrap();
         for (rows, inner) in [(1, 1), (3, 7), (130, 131)] {
             let x = random.normal(rows * 2 * inner);
             let mut got = vec![f32::NAN; rows * inner];
-            gate(Activation::Silu, Rows::new(&x, 2 * inner), &mut got);
+            gate(Activation::Silu, Rows::new(&x, 2 * inner), &mut got, &pool);
             let want: Vec<f32> = x
                 .chunks_exact(2 * inner)
                 .flat_map(|row| {

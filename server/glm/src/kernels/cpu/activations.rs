@@ -187,7 +187,7 @@ mod tests {
             let x = random.normal(count * width);
             let mut activations = Activations::default();
             for threads in [1, 3] {
-                activations.set(Rows::new(&x, width), &Pool::new(threads));
+                activations.set(Rows::new(&x, width), &Pool::new(threads).unwrap());
                 let blocks = activations.blocks();
                 for row in 0..count {
                     let numbers = &activations.numbers(row)[..blocks * BLOCK];

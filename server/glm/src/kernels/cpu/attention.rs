@@ -7,15 +7,16 @@
 
 use super::{
     exponential::{exp, largest},
-    products::{COLUMNS as PANEL, sum_products},
+    pool::{Pool, Shards},
+    products::{COLUMNS as PANEL, GROUPS, sum_products, times},
+    scratch::with_room,
 };
 use crate::kernels::Rows;
-use rayon::prelude::*;
 
-/// Queries in a tile.
+/// Queries in a tile, and tokens in a task.
 const TILE: usize = 4;
-/// Multiply-adds below which a single token's work is not shared out.
-const SMALL: usize = 1 << 18;
+/// Multiply-adds of each half below which work is not shared out.
+const SMALL: usize = 1 << 16;
 
 /// Cached keys: panels of 16 tokens, in each panel heads × size × 16 numbers, the 16 tokens' innermost.
 #[derive(Debug, Default)]
@@ -61,20 +62,13 @@ pub struct Heads {
 }
 
 /// What all tiles share.
-struct Attention<'a> {
+struct Attention<'a, V> {
     queries: Rows<'a>,
     keys: &'a [f32],
     values: &'a [f32],
     heads: Heads,
-}
-
-/// The rows of one tile: queries that look at the keys of one head.
-struct Tile<'a, const M: usize> {
-    queries: [&'a [f32]; M],
-    /// How many keys each sees.
-    visible: [usize; M],
-    /// Where in the output each one's mixed values begin.
-    places: [usize; M],
+    visible: V,
+    out: Shards<'a, f32>,
 }
 
 /// out(t) ← for each head, the values weighted by softmax(query · key · scale) over the first `visible(t)` keys.
@@ -86,171 +80,129 @@ pub fn attend(
     heads: Heads,
     visible: impl Fn(usize) -> usize + Sync,
     out: &mut [f32],
+    pool: &Pool,
 ) {
+    let (count, width) = (queries.count(), queries.width());
+    let Some(last) = count.checked_sub(1) else {
+        return;
+    };
+    assert_eq!(out.len(), count * width, "a place for each mixed value");
+    let products = count * visible(last) * width;
     let attention = Attention {
         queries,
         keys: &keys.panels,
         values,
         heads,
+        visible,
+        out: Shards::new(out),
     };
-    let width = queries.width();
-    if queries.count() == 1 {
-        return attention.one(visible(0), out);
+    // Few tokens are shared out by heads of keys, many by tokens too.
+    let task = |task: usize| {
+        let first = task / heads.keys * TILE;
+        // SAFETY: each task has tokens and a head of keys of its own.
+        unsafe { attention.group(first, TILE.min(count - first), task % heads.keys) };
+    };
+    let tasks = count.div_ceil(TILE) * heads.keys;
+    if products < SMALL {
+        (0..tasks).for_each(task);
+    } else {
+        pool.run(tasks, &task);
     }
-    out.par_chunks_mut(TILE * width)
-        .enumerate()
-        .for_each(|(tile, out)| {
-            let first = tile * TILE;
-            if out.len() == TILE * width {
-                attention.tokens::<TILE>(first, &visible, out);
-            } else {
-                for (row, out) in out.chunks_exact_mut(width).enumerate() {
-                    attention.tokens::<1>(first + row, &visible, out);
-                }
-            }
-        });
 }
 
-impl Attention<'_> {
-    /// All heads for the `M` tokens from `first` on.
-    fn tokens<const M: usize>(
+impl<V: Fn(usize) -> usize> Attention<'_, V> {
+    /// The `tokens` from `first` on, with the heads of queries that share the keys of one head. All these queries look
+    /// at the same keys, and so are taken four at a time, whichever token or head they belong to.
+    ///
+    /// # Safety
+    /// No other thread works on the same tokens and head of keys.
+    unsafe fn group(&self, first: usize, tokens: usize, key_head: usize) {
+        let group = self.heads.queries / self.heads.keys;
+        let most = (first..first + tokens).map(&self.visible).max();
+        let room = most.unwrap_or(0).next_multiple_of(PANEL);
+        with_room(TILE * room, |scores| {
+            let place = |query: usize| (first + query / group, key_head * group + query % group);
+            let mut query = 0;
+            while query + TILE <= tokens * group {
+                let places: [_; TILE] = std::array::from_fn(|m| place(query + m));
+                // SAFETY: the caller vouches for it.
+                unsafe { self.tile(places, key_head, scores) };
+                query += TILE;
+            }
+            for query in query..tokens * group {
+                // SAFETY: as above.
+                unsafe { self.tile([place(query)], key_head, scores) };
+            }
+        });
+    }
+
+    /// One tile of queries, each a token and a head: scores, their softmax, the values mixed by it.
+    ///
+    /// # Safety
+    /// No other thread works on the same tokens and heads.
+    unsafe fn tile<const M: usize>(
         &self,
-        first: usize,
-        visible: &impl Fn(usize) -> usize,
-        out: &mut [f32],
+        places: [(usize, usize); M],
+        key_head: usize,
+        scores: &mut [f32],
     ) {
-        let (width, size) = (self.queries.width(), self.heads.size);
-        let visible: [usize; M] = std::array::from_fn(|row| visible(first + row));
-        let mut scores = self.scores(visible);
-        for head in 0..self.heads.queries {
-            let tile = Tile {
-                queries: std::array::from_fn(|m| self.query(first + m, head)),
-                visible,
-                places: std::array::from_fn(|m| m * width + head * size),
-            };
-            self.tile(&tile, head / self.group(), &mut scores, out);
-        }
-    }
+        let Heads { size, scale, .. } = self.heads;
+        let visible = places.map(|(token, _)| (self.visible)(token));
+        let most = visible.into_iter().fold(0, usize::max);
+        let queries = places.map(|(token, head)| &self.queries.row(token)[head * size..][..size]);
+        let padded = most.next_multiple_of(PANEL);
+        let from = key_head * size;
+        self.score(&queries, from, padded, scores);
 
-    /// All heads for a single token. Heads that share their keys make a tile; if there is much to do, the heads of keys
-    /// are shared out over the threads.
-    fn one(&self, visible: usize, out: &mut [f32]) {
-        let group = self.group() * self.heads.size;
-        let head = |(head, out): (usize, &mut [f32])| self.one_group(head, visible, out);
-        if visible * self.queries.width() < SMALL {
-            out.chunks_exact_mut(group).enumerate().for_each(head);
-        } else {
-            out.par_chunks_exact_mut(group).enumerate().for_each(head);
-        }
-    }
-
-    /// A single token's heads of queries that share the keys of one head.
-    fn one_group(&self, key_head: usize, visible: usize, out: &mut [f32]) {
-        let (group, size) = (self.group(), self.heads.size);
-        let first = key_head * group;
-        let tiled = group / TILE * TILE;
-        if tiled > 0 {
-            let mut scores = self.scores([visible; TILE]);
-            for from in (0..tiled).step_by(TILE) {
-                let tile = Tile {
-                    queries: std::array::from_fn(|m| self.query(0, first + from + m)),
-                    visible: [visible; TILE],
-                    places: std::array::from_fn(|m| (from + m) * size),
-                };
-                self.tile(&tile, key_head, &mut scores, out);
+        let mut rows = scores.chunks_exact_mut(padded);
+        let mut totals = [1.0; M];
+        for (total, visible) in totals.iter_mut().zip(visible) {
+            if let Some(row) = rows.next() {
+                *total = softmax(row, visible, scale);
             }
         }
-        // Without shared keys this is all there is: one row of scores, not a tile of them.
-        let mut scores = self.scores([visible; 1]);
-        for from in tiled..group {
-            let tile = Tile {
-                queries: [self.query(0, first + from)],
-                visible: [visible],
-                places: [from * size],
-            };
-            self.tile(&tile, key_head, &mut scores, out);
-        }
+        let weights: [&[f32]; M] = std::array::from_fn(|m| &scores[m * padded..][..most]);
+        let width = self.heads.keys * size;
+        let values = &self.values[from..];
+        times(&weights, values, width, size, |m, at, sums| {
+            let (token, head) = places[m];
+            let first = token * self.queries.width() + head * size + at;
+            // SAFETY: tokens and heads are this thread's alone, as the caller vouches, and one is written at a time.
+            let out = unsafe { self.out.get(first..first + sums.len()) };
+            for (out, sum) in out.iter_mut().zip(sums) {
+                *out = sum / totals[m];
+            }
+        });
     }
 
-    /// Heads of queries that share a head of keys.
-    fn group(&self) -> usize {
-        self.heads.queries / self.heads.keys
-    }
-
-    fn query(&self, token: usize, head: usize) -> &[f32] {
-        &self.queries.row(token)[head * self.heads.size..][..self.heads.size]
-    }
-
-    /// Room for the scores of a tile, whole panels of them.
-    fn scores<const M: usize>(&self, visible: [usize; M]) -> [Vec<f32>; M] {
-        let most = visible.into_iter().fold(0, usize::max);
-        visible.map(|_| vec![0.0; most.next_multiple_of(PANEL)])
-    }
-
-    /// One tile: scores, their softmax, the values mixed by it.
-    fn tile<const M: usize>(
-        &self,
-        tile: &Tile<M>,
-        key_head: usize,
-        scores: &mut [Vec<f32>; M],
-        out: &mut [f32],
-    ) {
-        let most = tile.visible.into_iter().fold(0, usize::max);
-        let from = key_head * self.heads.size;
-        self.score(&tile.queries, from, scores);
-        let totals: [f32; M] =
-            std::array::from_fn(|m| softmax(&mut scores[m], tile.visible[m], self.heads.scale));
-        let weights = std::array::from_fn(|m| &scores[m][..most]);
-        self.mix(&weights, &totals, from, &tile.places, out);
-    }
-
-    /// The products of the queries with the keys of the head that begins at column `from`.
+    /// The products of the queries with the first `padded` keys of the head that begins at column `from`.
     fn score<const M: usize>(
         &self,
         queries: &[&[f32]; M],
         from: usize,
-        scores: &mut [Vec<f32>; M],
+        padded: usize,
+        scores: &mut [f32],
     ) {
-        let width = self.heads.keys * self.heads.size;
-        for panel in 0..scores[0].len() / PANEL {
-            let keys = &self.keys[(panel * width + from) * PANEL..];
-            let sums = sum_products(queries, keys, PANEL);
-            for (scores, sums) in scores.iter_mut().zip(&sums) {
-                scores[panel * PANEL..][..PANEL].copy_from_slice(sums);
-            }
-        }
-    }
-
-    /// The values of the head that begins at column `from`, mixed by the weights, whose sums are `totals`.
-    fn mix<const M: usize>(
-        &self,
-        weights: &[&[f32]; M],
-        totals: &[f32; M],
-        from: usize,
-        places: &[usize; M],
-        out: &mut [f32],
-    ) {
-        let (width, size) = (self.heads.keys * self.heads.size, self.heads.size);
-        let whole = size / PANEL * PANEL;
-        for at in (0..whole).step_by(PANEL) {
-            let sums = sum_products(weights, &self.values[from + at..], width);
-            for ((place, sums), total) in places.iter().zip(&sums).zip(totals) {
-                for (out, sum) in out[place + at..][..PANEL].iter_mut().zip(sums) {
-                    *out = sum / total;
+        let panel = self.heads.keys * self.heads.size * PANEL;
+        let keys = &self.keys[from * PANEL..];
+        let mut at = 0;
+        if M == 1 {
+            while at + GROUPS * PANEL <= padded {
+                let keys = &keys[at / PANEL * panel..];
+                let sums = sum_products::<M, GROUPS>(queries, keys, PANEL, panel);
+                for (m, sums) in sums.iter().enumerate() {
+                    let scores = &mut scores[m * padded + at..];
+                    scores[..GROUPS * PANEL].copy_from_slice(sums.as_flattened());
                 }
+                at += GROUPS * PANEL;
             }
         }
-        // Only heads of odd sizes have columns left.
-        for at in whole..size {
-            for ((place, weights), total) in places.iter().zip(weights).zip(totals) {
-                let values = self.values[from + at..].iter().step_by(width);
-                let sum: f32 = weights
-                    .iter()
-                    .zip(values)
-                    .map(|(weight, value)| weight * value)
-                    .sum();
-                out[place + at] = sum / total;
+        while at < padded {
+            let sums = sum_products::<M, 1>(queries, &keys[at / PANEL * panel..], PANEL, 0);
+            for (m, sums) in sums.iter().enumerate() {
+                scores[m * padded + at..][..PANEL].copy_from_slice(sums.as_flattened());
             }
+            at += PANEL;
         }
     }
 }
@@ -330,7 +282,8 @@ mod tests {
         cache.write(past, key_rows.slice(past, new));
         let want = reference::attend(queries, key_rows, value_rows, heads, &visible);
         let mut got = vec![f32::NAN; new * width];
-        attend(queries, &cache, &values, heads, visible, &mut got);
+        let pool = Pool::new(2).unwrap();
+        attend(queries, &cache, &values, heads, visible, &mut got, &pool);
         reference::assert_close(&got, &want, 1e-5);
     }
 

@@ -4,13 +4,8 @@
 //! latent, then its rotated key. The whole row is the key, the latent alone the value, so a token is stored once. All
 //! heads look at the same rows: the rows of queries are taken in tiles, whatever head or token they belong to.
 
-use super::{
-    attention::softmax,
-    dots::dots,
-    products::{COLUMNS, sum_products},
-};
+use super::{attention::softmax, dots::dots, pool::Pool, products::times, scratch::with_room};
 use crate::kernels::Rows;
-use rayon::prelude::*;
 
 /// Queries in a tile.
 const TILE: usize = 4;
@@ -27,19 +22,18 @@ pub fn attend_latent(
     scale: f32,
     visible: impl Fn(usize) -> usize + Sync,
     out: &mut [f32],
+    pool: &Pool,
 ) {
-    out.par_chunks_mut(TILE * rank)
-        .enumerate()
-        .for_each(|(index, out)| {
-            let first = index * TILE;
-            if out.len() == TILE * rank {
-                tile::<TILE>(queries, cache, rank, scale, first, &visible, out);
-            } else {
-                for (row, out) in out.chunks_exact_mut(rank).enumerate() {
-                    tile::<1>(queries, cache, rank, scale, first + row, &visible, out);
-                }
+    pool.chunks(out, TILE * rank, |index, out| {
+        let first = index * TILE;
+        if out.len() == TILE * rank {
+            tile::<TILE>(queries, cache, rank, scale, first, &visible, out);
+        } else {
+            for (row, out) in out.chunks_exact_mut(rank).enumerate() {
+                tile::<1>(queries, cache, rank, scale, first + row, &visible, out);
             }
-        });
+        }
+    });
 }
 
 fn tile<const M: usize>(
@@ -57,39 +51,70 @@ fn tile<const M: usize>(
     let queries: [&[f32]; M] = std::array::from_fn(|m| queries.row(first + m));
     let key = |row: usize| &cache[row * width..][..width];
 
-    let mut scores = visible.map(|_| vec![0.0; most]);
-    let paired = most / PAIR * PAIR;
-    for row in (0..paired).step_by(PAIR) {
-        let sums = dots::<M, PAIR>(&queries, &std::array::from_fn(|i| key(row + i)));
-        for (scores, sums) in scores.iter_mut().zip(&sums) {
-            scores[row..row + PAIR].copy_from_slice(sums);
-        }
-    }
-    for row in paired..most {
-        for (scores, [sum]) in scores.iter_mut().zip(dots(&queries, &[key(row)])) {
-            scores[row] = sum;
-        }
-    }
-    let totals: [f32; M] = std::array::from_fn(|m| softmax(&mut scores[m], visible[m], scale));
-
-    let weights: [&[f32]; M] = std::array::from_fn(|m| &scores[m][..]);
-    let whole = rank / COLUMNS * COLUMNS;
-    for at in (0..whole).step_by(COLUMNS) {
-        let sums = sum_products(&weights, &cache[at..], width);
-        for ((out, sums), total) in out.chunks_exact_mut(rank).zip(&sums).zip(totals) {
-            for (out, sum) in out[at..][..COLUMNS].iter_mut().zip(sums) {
-                *out = sum / total;
+    with_room(M * most, |scores| {
+        let paired = most / PAIR * PAIR;
+        for row in (0..paired).step_by(PAIR) {
+            let sums = dots::<M, PAIR>(&queries, &std::array::from_fn(|i| key(row + i)));
+            for (scores, sums) in scores.chunks_exact_mut(most).zip(&sums) {
+                scores[row..row + PAIR].copy_from_slice(sums);
             }
         }
-    }
-    // Only latents of odd lengths have columns left.
-    for at in whole..rank {
-        for ((out, weights), total) in out.chunks_exact_mut(rank).zip(weights).zip(totals) {
-            let values = cache[at..].iter().step_by(width);
-            let sum: f32 = weights.iter().zip(values).map(|(w, v)| w * v).sum();
-            out[at] = sum / total;
+        for row in paired..most {
+            let sums = dots(&queries, &[key(row)]);
+            for (scores, [sum]) in scores.chunks_exact_mut(most).zip(sums) {
+                scores[row] = sum;
+            }
         }
-    }
+        let mut totals = [1.0; M];
+        let rows = scores.chunks_exact_mut(most);
+        for ((row, total), visible) in rows.zip(&mut totals).zip(visible) {
+            *total = softmax(row, visible, scale);
+        }
+        let weights: [&[f32]; M] = std::array::from_fn(|m| &scores[m * most..][..most]);
+        times(&weights, cache, width, rank, |m, at, sums| {
+            for (out, sum) in out[m * rank + at..].iter_mut().zip(sums) {
+                *out = sum / totals[m];
+            }
+        });
+    });
+}
+
+/// A matrix (rows, columns) for each head, one after the other.
+#[derive(Debug, Clone, Copy)]
+pub struct HeadMatrices<'a> {
+    /// All their numbers.
+    pub numbers: &'a [f32],
+    /// How many matrices there are.
+    pub heads: usize,
+    /// Columns of each.
+    pub columns: usize,
+}
+
+/// out(t, h) ← x(t, h) · matrix(h) for each head: row t of `x` has the heads' parts at a distance of `stride` from one
+/// another, each as long as a matrix has rows, and a row of `out` has the heads' results `apart` from one another.
+pub fn times_heads(
+    x: Rows,
+    stride: usize,
+    matrices: HeadMatrices,
+    out: &mut [f32],
+    apart: usize,
+    pool: &Pool,
+) {
+    let HeadMatrices {
+        numbers,
+        heads,
+        columns,
+    } = matrices;
+    let rows = numbers.len() / heads / columns;
+    pool.chunks(out, heads * apart, |t, out| {
+        for (head, out) in out.chunks_exact_mut(apart).enumerate() {
+            let x = &x.row(t)[head * stride..][..rows];
+            let matrix = &numbers[head * rows * columns..][..rows * columns];
+            times(&[x], matrix, columns, columns, |_, at, sums| {
+                out[at..at + sums.len()].copy_from_slice(sums);
+            });
+        }
+    });
 }
 
 #[cfg(test)]
@@ -111,7 +136,8 @@ mod tests {
             let want =
                 reference::attend_latent(queries, Rows::new(&cache, width), rank, 0.2, visible);
             let mut got = vec![f32::NAN; new * heads * rank];
-            attend_latent(queries, &cache, rank, 0.2, visible, &mut got);
+            let pool = Pool::new(2).unwrap();
+            attend_latent(queries, &cache, rank, 0.2, visible, &mut got, &pool);
             reference::assert_close(&got, &want, 1e-5);
         }
     }

@@ -1,7 +1,7 @@
 //! Norms: rows brought to mean 0 and variance 1, or to a mean square of 1, then scaled.
 
+use super::pool::Pool;
 use crate::kernels::Rows;
-use rayon::prelude::*;
 
 /// Rows that one task takes.
 const GRAIN: usize = 32;
@@ -9,34 +9,31 @@ const GRAIN: usize = 32;
 const LANES: usize = 16;
 
 /// out ← (x − mean) / √(variance + epsilon) · weight + bias, row by row. `out` is x.count() × x.width().
-pub fn layer_norm(x: Rows, weight: &[f32], bias: &[f32], epsilon: f32, out: &mut [f32]) {
+pub fn layer_norm(
+    x: Rows,
+    weight: &[f32],
+    bias: &[f32],
+    epsilon: f32,
+    out: &mut [f32],
+    pool: &Pool,
+) {
     let width = x.width();
-    let rows = |(chunk, out): (usize, &mut [f32])| {
+    pool.chunks(out, GRAIN * width, |chunk, out| {
         for (row, out) in out.chunks_exact_mut(width).enumerate() {
             norm_row(x.row(chunk * GRAIN + row), weight, bias, epsilon, out);
         }
-    };
-    if x.count() <= GRAIN {
-        rows((0, out))
-    } else {
-        out.par_chunks_mut(GRAIN * width).enumerate().for_each(rows)
-    }
+    });
 }
 
 /// out ← x / √(mean of x² + epsilon) · weight, row by row. `out` is x.count() × x.width().
-pub fn rms_norm(x: Rows, weight: &[f32], epsilon: f32, out: &mut [f32]) {
+pub fn rms_norm(x: Rows, weight: &[f32], epsilon: f32, out: &mut [f32], pool: &Pool) {
     let width = x.width();
-    let rows = |(chunk, out): (usize, &mut [f32])| {
+    pool.chunks(out, GRAIN * width, |chunk, out| {
         for (row, out) in out.chunks_exact_mut(width).enumerate() {
             out.copy_from_slice(x.row(chunk * GRAIN + row));
             rms_row(out, weight, epsilon);
         }
-    };
-    if x.count() <= GRAIN {
-        rows((0, out))
-    } else {
-        out.par_chunks_mut(GRAIN * width).enumerate().for_each(rows)
-    }
+    });
 }
 
 /// [`rms_norm`] of one row, in place.
@@ -110,16 +107,17 @@ mod tests {
     #[test]
     fn close_to_the_reference() {
         let mut random = Random::new(1);
+        let pool = Pool::new(2).unwrap();
         for (count, width) in [(1, 1), (1, 256), (3, 40), (70, 33), (65, 256)] {
             let x = random.normal(count * width);
             let (weight, bias) = (random.normal(width), random.normal(width));
             let mut got = vec![f32::NAN; count * width];
-            layer_norm(Rows::new(&x, width), &weight, &bias, 1e-5, &mut got);
+            layer_norm(Rows::new(&x, width), &weight, &bias, 1e-5, &mut got, &pool);
             let want = reference::layer_norm(Rows::new(&x, width), &weight, &bias, 1e-5);
             reference::assert_close(&got, &want, 1e-5);
 
             let mut got = vec![f32::NAN; count * width];
-            rms_norm(Rows::new(&x, width), &weight, 1e-5, &mut got);
+            rms_norm(Rows::new(&x, width), &weight, 1e-5, &mut got, &pool);
             let want = reference::rms_norm(Rows::new(&x, width), &weight, 1e-5);
             reference::assert_close(&got, &want, 1e-5);
         }

@@ -32,7 +32,8 @@ const SMALL: usize = 1 << 17;
 /// Tasks a thread, so that a thread that is held up by other programs keeps the others waiting for little.
 const TASKS: usize = 4;
 
-/// out(t, n) ← Σ x(t, k) · weight(n, k) + bias(n). `out` is x.count() × weight.rows(); `bias` may be empty.
+/// out(t, first + n) ← Σ x(t, k) · weight(n, k) + bias(n). `out` has x.count() rows of weight.rows() numbers or more;
+/// `bias` may be empty.
 ///
 /// # Panics
 /// If a size is wrong.
@@ -41,22 +42,32 @@ pub fn matmul_packed(
     weight: &PackedMatrix,
     bias: &[f32],
     out: &mut [f32],
+    first: usize,
     pool: &Pool,
 ) {
     let (count, outputs, panels) = (x.count(), weight.rows(), weight.panel_count());
+    if count == 0 || outputs == 0 {
+        return;
+    }
+    let stride = out.len() / count;
     assert_eq!(x.blocks(), weight.columns().div_ceil(BLOCK), "inputs");
-    assert_eq!(out.len(), count * outputs, "room for all outputs");
+    assert!(
+        out.len() == count * stride && first + outputs <= stride,
+        "room for all outputs"
+    );
     assert!(bias.is_empty() || bias.len() == outputs, "a bias an output");
     let fitting = CHUNK / (x.blocks().max(1) * 2 * BLOCK) / TILE * TILE;
-    let chunks = count.div_ceil(fitting.clamp(TILE, MOST_ROWS)).max(1);
+    let chunks = count.div_ceil(fitting.clamp(TILE, MOST_ROWS));
     let rows = count.div_ceil(chunks).next_multiple_of(TILE);
     let work = count * outputs * weight.columns();
     let tasks = (work / SMALL).clamp(1, TASKS * pool.threads());
-    let shares = tasks.div_ceil(chunks).min(panels).max(1);
+    let shares = tasks.div_ceil(chunks).min(panels);
     let share = panels.div_ceil(shares);
-    let shares = panels.div_ceil(share.max(1));
+    let shares = panels.div_ceil(share);
     let out = Out {
-        numbers: out.as_mut_ptr(),
+        // SAFETY: `first` is within the first row.
+        numbers: unsafe { out.as_mut_ptr().add(first) },
+        stride,
         outputs,
         bias,
         scales: weight.scales(),
@@ -184,7 +195,9 @@ impl Widened<'_> {
 
 /// Where the products go.
 struct Out<'a> {
+    /// The first output of the first row.
     numbers: *mut f32,
+    stride: usize,
     outputs: usize,
     bias: &'a [f32],
     scales: &'a [f32],
@@ -204,7 +217,7 @@ impl Out<'_> {
         let count = PANEL.min(self.outputs - first);
         // SAFETY: the row has numbers from `first` on, `count` of them, which the caller owns.
         let out = unsafe {
-            std::slice::from_raw_parts_mut(self.numbers.add(row * self.outputs + first), count)
+            std::slice::from_raw_parts_mut(self.numbers.add(row * self.stride + first), count)
         };
         for (out, total) in out.iter_mut().zip(totals) {
             *out = total * unit;
@@ -227,11 +240,7 @@ mod tests {
     use super::*;
     use crate::{
         fixture::Random,
-        kernels::{
-            Rows,
-            packed::tests::STORED,
-            reference,
-        },
+        kernels::{Rows, packed::tests::STORED, reference},
     };
 
     /// Rows, outputs, inputs in units of a group.
@@ -259,13 +268,13 @@ mod tests {
         threads: usize,
         is_plain: bool,
     ) -> Vec<f32> {
-        let pool = Pool::new(threads);
+        let pool = Pool::new(threads).unwrap();
         let rows = Rows::new(x, weight.columns());
         let mut activations = Activations::default();
         activations.set(rows, &pool);
         let mut out = vec![f32::NAN; rows.count() * weight.rows()];
         if !is_plain {
-            matmul_packed(&activations, weight, bias, &mut out, &pool);
+            matmul_packed(&activations, weight, bias, &mut out, 0, &pool);
             return out;
         }
         let numbers = out.as_mut_ptr();
@@ -274,6 +283,7 @@ mod tests {
             weight,
             out: Out {
                 numbers,
+                stride: weight.rows(),
                 outputs: weight.rows(),
                 bias,
                 scales: weight.scales(),
@@ -327,7 +337,10 @@ mod tests {
                     let x = &x[first * inputs..][..count * inputs];
                     let got = product(x, &weight, &bias, threads, false);
                     let want = &all[first * outputs..][..count * outputs];
-                    assert!(same(&got, want), "{stored:?}, {count} rows, {threads} threads");
+                    assert!(
+                        same(&got, want),
+                        "{stored:?}, {count} rows, {threads} threads"
+                    );
                 }
             }
         }
@@ -343,7 +356,10 @@ mod tests {
             let out = product(&x, &weight, &[], 1, false);
             assert_eq!(out[..20], [0.0; 20], "{stored:?}");
             let after = &out[20..];
-            assert!(after.iter().all(|x| x.is_nan()), "0 × ∞ shows what went wrong before");
+            assert!(
+                after.iter().all(|x| x.is_nan()),
+                "0 × ∞ shows what went wrong before"
+            );
         }
     }
 

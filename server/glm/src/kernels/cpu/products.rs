@@ -1,45 +1,84 @@
 //! Sums of products with 16 neighbouring numbers: the inner loop of both halves of attention.
 //!
-//! Takes `M` rows of factors and a matrix, gives `M` × 16 sums, kept in registers from the first product to the last.
+//! Takes `M` rows of factors and a matrix, gives sums for groups of 16 columns, kept in registers from the first product
+//! to the last.
 
 /// Columns of the matrix that one call takes.
 pub(super) const COLUMNS: usize = 16;
 
-/// sums(m, c) = Σ factors(m, k) · matrix(k, c) for 16 columns c; row k of the matrix begins at `k * stride`. The rows
-/// of factors are of one length, and the matrix has as many rows.
-pub(super) fn sum_products<const M: usize>(
+/// Groups of columns that a single row of factors takes at once: eight registers of sums keep the adders busy.
+pub(super) const GROUPS: usize = 4;
+
+/// sums(m, n, c) = Σ factors(m, k) · matrix(k, n, c) for `N` groups of 16 columns; row k of group n begins at
+/// `k * stride + n * apart`. The rows of factors are of one length, and the matrix has as many rows. Each sum is formed
+/// product after product, whatever `M` and `N` are, so that the same numbers give the same bits in every company.
+pub(super) fn sum_products<const M: usize, const N: usize>(
     factors: &[&[f32]; M],
     matrix: &[f32],
     stride: usize,
-) -> [[f32; COLUMNS]; M] {
+    apart: usize,
+) -> [[[f32; COLUMNS]; N]; M] {
     #[cfg(target_arch = "x86_64")]
     if super::has_avx2() {
-        // A single row has few sums, so it keeps partial ones: eight registers of sums keep the adders busy.
         // SAFETY: the machine has the instructions.
-        return unsafe {
-            if M == 1 {
-                avx2::sum_products::<M, 4>(factors, matrix, stride)
-            } else {
-                avx2::sum_products::<M, 1>(factors, matrix, stride)
-            }
-        };
+        return unsafe { avx2::sum_products(factors, matrix, stride, apart) };
     }
-    sum_products_plain(factors, matrix, stride)
+    sum_products_plain(factors, matrix, stride, apart)
 }
 
-fn sum_products_plain<const M: usize>(
+/// Hands out Σ factors(m, k) · matrix(k, c) for all `columns` of a matrix whose row k begins at `k * stride`: to `give`
+/// come m, the first column, and the sums of some neighbouring ones.
+pub(super) fn times<const M: usize>(
     factors: &[&[f32]; M],
     matrix: &[f32],
     stride: usize,
-) -> [[f32; COLUMNS]; M] {
-    factors.map(|factors| {
-        let mut sums = [0.0; COLUMNS];
-        for (k, factor) in factors.iter().enumerate() {
-            for (sum, number) in sums.iter_mut().zip(&matrix[k * stride..][..COLUMNS]) {
-                *sum += factor * number;
+    columns: usize,
+    mut give: impl FnMut(usize, usize, &[f32]),
+) {
+    let mut at = 0;
+    if M == 1 {
+        while at + GROUPS * COLUMNS <= columns {
+            let sums = sum_products::<M, GROUPS>(factors, &matrix[at..], stride, COLUMNS);
+            for (m, sums) in sums.iter().enumerate() {
+                give(m, at, sums.as_flattened());
             }
+            at += GROUPS * COLUMNS;
         }
-        sums
+    }
+    while at + COLUMNS <= columns {
+        let sums = sum_products::<M, 1>(factors, &matrix[at..], stride, 0);
+        for (m, sums) in sums.iter().enumerate() {
+            give(m, at, sums.as_flattened());
+        }
+        at += COLUMNS;
+    }
+    // Only matrices of odd widths have columns left.
+    for at in at..columns {
+        for (m, factors) in factors.iter().enumerate() {
+            let column = matrix[at..].iter().step_by(stride);
+            let products = factors.iter().zip(column).map(|(a, b)| a * b);
+            give(m, at, &[products.sum::<f32>()]);
+        }
+    }
+}
+
+fn sum_products_plain<const M: usize, const N: usize>(
+    factors: &[&[f32]; M],
+    matrix: &[f32],
+    stride: usize,
+    apart: usize,
+) -> [[[f32; COLUMNS]; N]; M] {
+    factors.map(|factors| {
+        std::array::from_fn(|n| {
+            let mut sums = [0.0; COLUMNS];
+            for (k, factor) in factors.iter().enumerate() {
+                let row = &matrix[k * stride + n * apart..][..COLUMNS];
+                for (sum, number) in sums.iter_mut().zip(row) {
+                    *sum += factor * number;
+                }
+            }
+            sums
+        })
     })
 }
 
@@ -48,72 +87,44 @@ mod avx2 {
     use super::COLUMNS;
     use std::arch::x86_64::*;
 
-    /// The sums in 2 × `M` × `PARTS` registers; part p takes every `PARTS`-th product from the p-th on.
+    /// The sums in 2 × `M` × `N` registers.
     #[target_feature(enable = "avx2,fma")]
-    pub(super) fn sum_products<const M: usize, const PARTS: usize>(
+    pub(super) fn sum_products<const M: usize, const N: usize>(
         factors: &[&[f32]; M],
         matrix: &[f32],
         stride: usize,
-    ) -> [[f32; COLUMNS]; M] {
+        apart: usize,
+    ) -> [[[f32; COLUMNS]; N]; M] {
         let count = factors[0].len();
         assert!(factors.iter().all(|row| row.len() == count));
-        assert!(count == 0 || (count - 1) * stride + COLUMNS <= matrix.len());
-        let mut sums = [[[_mm256_setzero_ps(); 2]; PARTS]; M];
-        let whole = count / PARTS * PARTS;
-        for first in (0..whole).step_by(PARTS) {
-            for part in 0..PARTS {
-                // SAFETY: first + part is below `count`, and both lengths were asserted above.
-                unsafe { add::<M, PARTS>(factors, matrix, stride, first + part, part, &mut sums) };
+        assert!(count == 0 || (count - 1) * stride + (N - 1) * apart + COLUMNS <= matrix.len());
+        let mut sums = [[[_mm256_setzero_ps(); 2]; N]; M];
+        for k in 0..count {
+            // SAFETY: k is below `count`, and the assertion above says that its row of each group is in the matrix.
+            let numbers: [[__m256; 2]; N] = std::array::from_fn(|n| unsafe {
+                let at = matrix.as_ptr().add(k * stride + n * apart);
+                [_mm256_loadu_ps(at), _mm256_loadu_ps(at.add(8))]
+            });
+            for (factors, sums) in factors.iter().zip(&mut sums) {
+                // SAFETY: every row of factors has `count` numbers.
+                let factor = _mm256_set1_ps(unsafe { *factors.get_unchecked(k) });
+                for ([low, high], numbers) in sums.iter_mut().zip(numbers) {
+                    *low = _mm256_fmadd_ps(factor, numbers[0], *low);
+                    *high = _mm256_fmadd_ps(factor, numbers[1], *high);
+                }
             }
         }
-        for k in whole..count {
-            // SAFETY: as above.
-            unsafe { add::<M, PARTS>(factors, matrix, stride, k, 0, &mut sums) };
-        }
-        sums.map(|parts| {
-            let mut total = parts[0];
-            for part in &parts[1..] {
-                total = [
-                    _mm256_add_ps(total[0], part[0]),
-                    _mm256_add_ps(total[1], part[1]),
-                ];
-            }
-            let mut out = [0.0; COLUMNS];
-            // SAFETY: `out` has room for two registers of eight numbers.
-            unsafe {
-                _mm256_storeu_ps(out.as_mut_ptr(), total[0]);
-                _mm256_storeu_ps(out.as_mut_ptr().add(8), total[1]);
-            }
-            out
+        sums.map(|groups| {
+            groups.map(|[low, high]| {
+                let mut out = [0.0; COLUMNS];
+                // SAFETY: `out` has room for two registers of eight numbers.
+                unsafe {
+                    _mm256_storeu_ps(out.as_mut_ptr(), low);
+                    _mm256_storeu_ps(out.as_mut_ptr().add(8), high);
+                }
+                out
+            })
         })
-    }
-
-    /// Adds the products of row `k` of the matrix to one part of the sums.
-    ///
-    /// # Safety
-    /// Every row of factors is longer than `k`, and the matrix has 16 numbers from `k * stride` on.
-    #[target_feature(enable = "avx2,fma")]
-    #[inline]
-    unsafe fn add<const M: usize, const PARTS: usize>(
-        factors: &[&[f32]; M],
-        matrix: &[f32],
-        stride: usize,
-        k: usize,
-        part: usize,
-        sums: &mut [[[__m256; 2]; PARTS]; M],
-    ) {
-        // SAFETY: the caller vouches for the 16 numbers and, below, for the factors.
-        let numbers = unsafe {
-            let at = matrix.as_ptr().add(k * stride);
-            [_mm256_loadu_ps(at), _mm256_loadu_ps(at.add(8))]
-        };
-        for m in 0..M {
-            // SAFETY: as above.
-            let factor = _mm256_set1_ps(unsafe { *factors[m].get_unchecked(k) });
-            let [low, high] = &mut sums[m][part];
-            *low = _mm256_fmadd_ps(factor, numbers[0], *low);
-            *high = _mm256_fmadd_ps(factor, numbers[1], *high);
-        }
     }
 }
 
@@ -125,15 +136,34 @@ mod tests {
     #[test]
     fn the_fast_version_is_the_plain_one() {
         let mut random = Random::new(6);
-        for (count, stride) in [(1, 16), (3, 16), (64, 16), (67, 40)] {
-            let matrix = random.normal((count - 1) * stride + COLUMNS);
+        for (count, stride) in [(1, 64), (3, 64), (64, 70), (67, 400)] {
+            let matrix = random.normal((count - 1) * stride + GROUPS * COLUMNS);
             let rows = [(); 4].map(|()| random.normal(count));
             let four = rows.each_ref().map(Vec::as_slice);
-            let plain = sum_products_plain(&four, &matrix, stride);
-            let fast = sum_products(&four, &matrix, stride);
-            reference::assert_close(fast.as_flattened(), plain.as_flattened(), 1e-5);
-            let [fast] = sum_products(&[four[0]], &matrix, stride);
-            reference::assert_close(&fast, &plain[0], 1e-5);
+            let plain = sum_products_plain::<4, GROUPS>(&four, &matrix, stride, COLUMNS);
+            let plain = plain.as_flattened().as_flattened();
+            let fast = sum_products::<4, GROUPS>(&four, &matrix, stride, COLUMNS);
+            reference::assert_close(fast.as_flattened().as_flattened(), plain, 1e-5);
+        }
+    }
+
+    #[test]
+    fn a_sum_is_the_same_bits_in_every_company() {
+        let mut random = Random::new(7);
+        let (count, columns) = (133, 90);
+        let matrix = random.normal(count * columns);
+        let rows = [(); 4].map(|()| random.normal(count));
+        let four = rows.each_ref().map(Vec::as_slice);
+        let mut together = vec![vec![f32::NAN; columns]; 4];
+        times(&four, &matrix, columns, columns, |m, at, sums| {
+            together[m][at..at + sums.len()].copy_from_slice(sums);
+        });
+        for (row, together) in four.iter().zip(together) {
+            let mut alone = vec![f32::NAN; columns];
+            times(&[row], &matrix, columns, columns, |_, at, sums| {
+                alone[at..at + sums.len()].copy_from_slice(sums);
+            });
+            assert_eq!(alone, together);
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Rotary positions: pairs of a head's numbers turned by the token's angles, in place.
 
+use super::pool::Pool;
 use crate::Pairs;
-use rayon::prelude::*;
 
-/// Numbers that one task takes; fewer are not worth waking a thread for.
-const GRAIN: usize = 32 * 1024;
+/// Rows that one task takes; fewer are not worth waking a thread for.
+const GRAIN: usize = 32;
 
 /// The angles of some tokens.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +21,18 @@ pub struct Turns<'a> {
     pub layout: Pairs,
 }
 
+impl<'a> Turns<'a> {
+    /// The angles of the tokens from `first` on.
+    pub fn from(self, first: usize) -> Turns<'a> {
+        let at = first * self.sections * self.pairs;
+        Turns {
+            cosines: &self.cosines[at..],
+            sines: &self.sines[at..],
+            ..self
+        }
+    }
+}
+
 /// Where the numbers to be turned lie in a token's row.
 #[derive(Debug, Clone, Copy)]
 pub struct Heads {
@@ -35,9 +47,9 @@ pub struct Heads {
 }
 
 /// Turns the rotated numbers of every head of every row of `x`; there are angles for as many tokens as rows.
-pub fn rotate(x: &mut [f32], heads: Heads, turns: Turns) {
+pub fn rotate(x: &mut [f32], heads: Heads, turns: Turns, pool: &Pool) {
     let a_token = turns.sections * turns.pairs;
-    let row = |(token, row): (usize, &mut [f32])| {
+    let row = |token: usize, row: &mut [f32]| {
         let cosines = &turns.cosines[token * a_token..][..a_token];
         let sines = &turns.sines[token * a_token..][..a_token];
         for head in 0..heads.count {
@@ -45,13 +57,10 @@ pub fn rotate(x: &mut [f32], heads: Heads, turns: Turns) {
             rotate_head(&mut row[at..at + 2 * a_token], turns, cosines, sines);
         }
     };
-    if x.len() <= GRAIN {
-        x.chunks_exact_mut(heads.width).enumerate().for_each(row);
-    } else {
-        x.par_chunks_exact_mut(heads.width)
-            .enumerate()
-            .for_each(row);
-    }
+    pool.chunks(x, GRAIN * heads.width, |chunk, rows| {
+        let rows = rows.chunks_exact_mut(heads.width).enumerate();
+        rows.for_each(|(token, x)| row(chunk * GRAIN + token, x));
+    });
 }
 
 #[inline(always)]
@@ -87,6 +96,7 @@ mod tests {
     #[test]
     fn close_to_the_reference() {
         let mut random = Random::new(11);
+        let pool = Pool::new(2).unwrap();
         for (tokens, sections, pairs) in [(1, 1, 1), (3, 1, 5), (3, 2, 4), (200, 1, 32)] {
             for layout in [Pairs::Half, Pairs::Interleaved] {
                 let size = 2 * sections * pairs;
@@ -125,7 +135,7 @@ mod tests {
                     pairs,
                     layout,
                 };
-                rotate(&mut got, heads, turns);
+                rotate(&mut got, heads, turns, &pool);
                 reference::assert_close(&got, &want, 1e-6);
             }
         }

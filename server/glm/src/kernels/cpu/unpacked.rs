@@ -4,9 +4,13 @@
 //! are unpacked into the cache of the thread that multiplies by them, so that memory is read in the packed form, once
 //! for all rows of activations.
 
-use super::dots::dots;
+use super::{
+    dots::dots,
+    pool::{Pool, Shards},
+    scratch::with_room,
+};
 use crate::kernels::{Rows, Unpack};
-use rayon::prelude::*;
+use std::ops::Range;
 
 /// Rows of the matrix that are unpacked together.
 const PANEL: usize = 8;
@@ -15,64 +19,54 @@ const TILE: usize = 4;
 /// Rows of the matrix in a tile of several rows of activations; twice as many for a single row.
 const PAIR: usize = 2;
 /// Multiply-adds below which work is not shared out.
-const SMALL: usize = 1 << 18;
+const SMALL: usize = 1 << 16;
+/// Tasks a thread.
+const TASKS: usize = 4;
 
 /// out(t, n) ← Σ x(t, k) · weight(n, k) + bias(n). `out` is x.count() × weight.rows(); `bias` may be empty.
-pub fn matmul_unpacked(x: Rows, weight: &(impl Unpack + ?Sized), bias: &[f32], out: &mut [f32]) {
-    let (count, outputs) = (x.count(), weight.rows());
-    if count == 1 {
-        by_panels(x, weight, out);
-    } else {
-        // Each thread writes whole columns of the result, which lie together only in its transpose.
-        let mut columns = vec![0.0; count * outputs];
-        by_panels(x, weight, &mut columns);
-        for (t, out) in out.chunks_exact_mut(outputs).enumerate() {
-            for (out, sum) in out.iter_mut().zip(columns[t..].iter().step_by(count)) {
-                *out = *sum;
-            }
-        }
-    }
-    if !bias.is_empty() {
-        for out in out.chunks_exact_mut(outputs) {
-            for (out, bias) in out.iter_mut().zip(bias) {
-                *out += bias;
-            }
-        }
-    }
-}
-
-/// Writes the products with each row of the matrix one after the other, x.count() numbers a row.
-fn by_panels(x: Rows, weight: &(impl Unpack + ?Sized), columns: &mut [f32]) {
+pub fn matmul_unpacked(
+    x: Rows,
+    weight: &(impl Unpack + ?Sized),
+    bias: &[f32],
+    out: &mut [f32],
+    pool: &Pool,
+) {
     let (count, outputs, inputs) = (x.count(), weight.rows(), weight.columns());
-    let task = |first: usize, columns: &mut [f32]| {
-        let mut scratch = vec![0.0; PANEL.min(outputs) * inputs];
-        for (panel, columns) in columns.chunks_mut(PANEL * count).enumerate() {
-            multiply(x, weight, first + panel * PANEL, &mut scratch, columns);
-        }
+    assert_eq!(out.len(), count * outputs, "a place for each sum");
+    let out = Shards::new(out);
+    let task = |panels: Range<usize>| {
+        with_room(PANEL * inputs, |scratch| {
+            for first in panels.step_by(PANEL) {
+                let last = outputs.min(first + PANEL);
+                multiply(x, weight, first..last, scratch, |t, n, sum| {
+                    // SAFETY: this task alone has the outputs of its panels, and one is written at a time.
+                    let out = unsafe { out.get(t * outputs + n..t * outputs + n + 1) };
+                    out[0] = sum + bias.get(n).unwrap_or(&0.0);
+                });
+            }
+        });
     };
-    let threads = rayon::current_num_threads();
+    let threads = pool.threads();
     if threads == 1 || count * outputs * inputs < SMALL {
-        task(0, columns);
+        task(0..outputs);
     } else {
-        // Two tasks a thread: when one thread is held up by other programs, another takes over its second half.
-        let grain = outputs.div_ceil(2 * threads).next_multiple_of(PANEL);
-        columns
-            .par_chunks_mut(grain * count)
-            .enumerate()
-            .for_each(|(index, columns)| task(index * grain, columns));
+        // Some tasks a thread: when one thread is held up by other programs, another takes over what it has not begun.
+        let grain = outputs.div_ceil(TASKS * threads).next_multiple_of(PANEL);
+        pool.run(outputs.div_ceil(grain), &|index| {
+            task(index * grain..outputs.min((index + 1) * grain));
+        });
     }
 }
 
-/// The products of all rows of `x` with the rows of the matrix from `first` on, as many as `columns` has room for.
+/// Hands out the products of all rows of `x` with some rows of the matrix: row, output, sum.
 fn multiply(
     x: Rows,
     weight: &(impl Unpack + ?Sized),
-    first: usize,
+    outputs: Range<usize>,
     scratch: &mut [f32],
-    columns: &mut [f32],
+    mut give: impl FnMut(usize, usize, f32),
 ) {
-    let inputs = weight.columns();
-    let rows = columns.len() / x.count();
+    let (inputs, first, rows) = (weight.columns(), outputs.start, outputs.len());
     for (row, scratch) in scratch.chunks_exact_mut(inputs).take(rows).enumerate() {
         weight.unpack_row(first + row, scratch);
     }
@@ -83,24 +77,24 @@ fn multiply(
         let weights: [&[f32]; PAIR] = std::array::from_fn(|i| row(n + i));
         for t in (0..tiled).step_by(TILE) {
             let sums = dots::<TILE, PAIR>(&std::array::from_fn(|i| x.row(t + i)), &weights);
-            place(&sums, columns, x.count(), t, n);
+            place(&sums, t, first + n, &mut give);
         }
         n += PAIR;
     }
     for n in n..rows {
         for t in (0..tiled).step_by(TILE) {
             let sums = dots::<TILE, 1>(&std::array::from_fn(|i| x.row(t + i)), &[row(n)]);
-            place(&sums, columns, x.count(), t, n);
+            place(&sums, t, first + n, &mut give);
         }
     }
     for t in tiled..x.count() {
         let fours = rows / TILE * TILE;
         for n in (0..fours).step_by(TILE) {
             let sums = dots::<1, TILE>(&[x.row(t)], &std::array::from_fn(|i| row(n + i)));
-            place(&sums, columns, x.count(), t, n);
+            place(&sums, t, first + n, &mut give);
         }
         for n in fours..rows {
-            place(&dots(&[x.row(t)], &[row(n)]), columns, x.count(), t, n);
+            place(&dots(&[x.row(t)], &[row(n)]), t, first + n, &mut give);
         }
     }
 }
@@ -108,14 +102,13 @@ fn multiply(
 #[inline(always)]
 fn place<const M: usize, const N: usize>(
     sums: &[[f32; N]; M],
-    columns: &mut [f32],
-    count: usize,
     t: usize,
     n: usize,
+    give: &mut impl FnMut(usize, usize, f32),
 ) {
     for (m, sums) in sums.iter().enumerate() {
         for (i, sum) in sums.iter().enumerate() {
-            columns[(n + i) * count + t + m] = *sum;
+            give(t + m, n + i, *sum);
         }
     }
 }
@@ -125,7 +118,7 @@ mod tests {
     use super::*;
     use crate::{
         fixture::Random,
-        kernels::{HalfKind, HalfMatrix, ScaledKind, ScaledMatrix, reference},
+        kernels::{HalfKind, HalfMatrix, reference},
     };
 
     /// Rows, outputs, inputs: odd ones, with and without whole tiles, above and below the bound for sharing out.
@@ -147,7 +140,7 @@ mod tests {
         for bias in [vec![], random.normal(weight.rows())] {
             let want = reference::matmul(x, weight, &bias);
             let mut got = vec![f32::NAN; count * weight.rows()];
-            matmul_unpacked(x, weight, &bias, &mut got);
+            matmul_unpacked(x, weight, &bias, &mut got, &Pool::new(2).unwrap());
             reference::assert_close(&got, &want, 1e-5);
         }
     }
@@ -163,12 +156,6 @@ mod tests {
                     HalfKind::Bf16 => half::bf16::from_f32(x).to_bits(),
                 });
                 let weight = HalfMatrix::new(bits.collect(), kind, rows, columns);
-                check(&mut random, count, &weight);
-            }
-            for (kind, bytes) in [(ScaledKind::Int8, columns), (ScaledKind::Int4, columns / 2)] {
-                let codes = (0..rows * bytes).map(|_| random.bits() as u8).collect();
-                let scales = random.normal(rows);
-                let weight = ScaledMatrix::new(codes, scales, kind, columns);
                 check(&mut random, count, &weight);
             }
         }

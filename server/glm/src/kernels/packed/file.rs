@@ -29,6 +29,24 @@ pub enum Stored {
     Int4,
 }
 
+/// The integers of the makers' own quantization, with one scale a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScaledKind {
+    /// One byte each.
+    Int8,
+    /// Two to a byte.
+    Int4,
+}
+
+impl From<ScaledKind> for Stored {
+    fn from(kind: ScaledKind) -> Stored {
+        match kind {
+            ScaledKind::Int8 => Stored::Int8,
+            ScaledKind::Int4 => Stored::Int4,
+        }
+    }
+}
+
 impl Stored {
     /// How the type is packed.
     pub fn packing(self) -> Packing {

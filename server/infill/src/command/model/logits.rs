@@ -1,7 +1,7 @@
 //! `infill model logits`: what a model makes of a sequence of tokens, for oracles and bug reports.
 
 use anyhow::{Context as _, anyhow};
-use glm::{Chunk, Device, Model, Want, Weights};
+use glm::{Chunk, Device, Model, Part, Want, Weights};
 use serde_json::json;
 
 use super::say;
@@ -39,9 +39,16 @@ pub fn run(arguments: &LogitsArgs) -> anyhow::Result<()> {
         prefix: arguments.places.sep,
     };
     let want = if arguments.all { Want::All } else { Want::Last };
-    let logits = model
-        .forward(&chunk, &mut model.kv(), want, &|| false)
+    let (mut kv, mut work) = (model.kv(), model.workspace());
+    let part = Part {
+        chunk,
+        kv: &mut kv,
+        want,
+    };
+    model
+        .forward(&mut [part], &mut work, &mut || false)
         .map_err(|error| anyhow!("{error}"))?;
+    let logits = work.logits(0);
     let logits: Vec<&[f32]> = (0..logits.rows).map(|row| logits.row(row)).collect();
     let printed = json!({ "tokens": tokens, "logits": logits });
     say(&format!("{printed}\n"))

@@ -1,6 +1,6 @@
 //! The products on AVX2: each multiply-add takes two inputs for eight outputs.
 
-use super::{BLOCK, PANEL, Packing, Part, Product, RANGE, TILE, WIDE, MOST_ROWS};
+use super::{BLOCK, MOST_ROWS, PANEL, Packing, Part, Product, RANGE, TILE, WIDE};
 use std::arch::x86_64::*;
 
 /// Two registers: outputs 0 to 7 and 8 to 15 of a panel.
@@ -166,13 +166,19 @@ lanes!(
     Q4K,
     nibble_quad,
     |group, index| times(halves(group), bytes(group.add((4 + 2 * index) * PANEL))),
-    times(halves(group.add(2 * PANEL)), bytes(group.add((5 + 2 * index) * PANEL)))
+    times(
+        halves(group.add(2 * PANEL)),
+        bytes(group.add((5 + 2 * index) * PANEL))
+    )
 );
 lanes!(
     Q5K,
     five_bit_quad,
     |group, index| times(halves(group), bytes(group.add((4 + 2 * index) * PANEL))),
-    times(halves(group.add(2 * PANEL)), bytes(group.add((5 + 2 * index) * PANEL)))
+    times(
+        halves(group.add(2 * PANEL)),
+        bytes(group.add((5 + 2 * index) * PANEL))
+    )
 );
 lanes!(Q6K, six_bit_quad, |group, index| times(
     halves(group),
@@ -293,7 +299,11 @@ fn few<L: Lanes, const M: usize>(product: &Product, part: &Part, panel: usize) {
     for (row, totals) in totals.into_iter().enumerate() {
         let row = part.first_row + row;
         // SAFETY: this row's outputs of this panel are this task's alone.
-        unsafe { product.out.place(row, panel, product.x.unit(row), &stored(totals)) };
+        unsafe {
+            product
+                .out
+                .place(row, panel, product.x.unit(row), &stored(totals))
+        };
     }
 }
 
@@ -550,7 +560,8 @@ impl Wide {
                     }
                 }
                 // SAFETY: a slot has PANEL scales a part.
-                let scales = unsafe { loaded(self.scales.as_ptr().add((slot * parts + part) * PANEL)) };
+                let scales =
+                    unsafe { loaded(self.scales.as_ptr().add((slot * parts + part) * PANEL)) };
                 for (m, sums) in sums.into_iter().enumerate() {
                     // SAFETY: there are M rows of totals, of PANEL numbers each.
                     unsafe {

@@ -1,0 +1,96 @@
+//! The memory of a pass: what it computes in, and the logits that come out.
+//!
+//! Taken once a thread that runs a model and given to each of its passes; grows to the largest of them.
+
+use crate::{
+    Logits,
+    layer::{Heads, Inner, Latents, Products, Routing, Span},
+    positions::Turns,
+};
+
+/// The buffers of one pass at a time. A pass that runs inside another's `between` needs one of its own.
+#[derive(Debug, Default)]
+pub struct Workspace {
+    vocabulary: usize,
+    /// For each part of the last pass, how many rows of logits it and those before it have.
+    ends: Vec<usize>,
+    logits: Vec<f32>,
+    pub(crate) spans: Vec<Span>,
+    pub(crate) turns: Turns,
+    pub(crate) states: States,
+    pub(crate) rooms: Rooms,
+    /// What the last layer's queries come from, where that is learned.
+    pub(crate) asking: Vec<f32>,
+}
+
+/// Hidden states, a row a token.
+#[derive(Debug, Default)]
+pub(crate) struct States {
+    pub(crate) x: Vec<f32>,
+    pub(crate) normed: Vec<f32>,
+    /// What a half of a layer gives.
+    pub(crate) out: Vec<f32>,
+}
+
+/// What the layers compute in.
+#[derive(Debug, Default)]
+pub(crate) struct Rooms {
+    pub(crate) products: Products,
+    pub(crate) heads: Heads,
+    pub(crate) latents: Latents,
+    pub(crate) inner: Inner,
+    pub(crate) routing: Routing,
+}
+
+/// Room for `count` numbers, whatever they are, in a buffer that grows but never shrinks.
+pub(crate) fn room(buffer: &mut Vec<f32>, count: usize) -> &mut [f32] {
+    if buffer.len() < count {
+        buffer.resize(count, 0.0);
+    }
+    &mut buffer[..count]
+}
+
+impl Workspace {
+    pub(crate) fn new(vocabulary: usize) -> Workspace {
+        Workspace {
+            vocabulary,
+            ..Workspace::default()
+        }
+    }
+
+    /// The logits of one part of the last pass, by its place among the parts.
+    ///
+    /// # Panics
+    /// If the last pass had no such part, or did not come to its end.
+    pub fn logits(&self, part: usize) -> Logits<'_> {
+        let end = self.ends[part];
+        let first = if part == 0 { 0 } else { self.ends[part - 1] };
+        Logits {
+            rows: end - first,
+            vocab: self.vocabulary,
+            values: &self.logits[first * self.vocabulary..end * self.vocabulary],
+        }
+    }
+
+    /// Forgets the last pass's logits.
+    pub(crate) fn clear(&mut self) {
+        self.ends.clear();
+        self.spans.clear();
+        self.turns.clear();
+    }
+
+    /// Room for the logits of all rows that are kept.
+    pub(crate) fn logits_mut(&mut self, rows: usize) -> (&mut [f32], &mut States, &mut Products) {
+        let logits = room(&mut self.logits, rows * self.vocabulary);
+        (logits, &mut self.states, &mut self.rooms.products)
+    }
+
+    /// Counts the parts' logits, so that they can be asked for.
+    pub(crate) fn close(&mut self) {
+        let mut end = 0;
+        self.ends.extend(self.spans.iter().map(|span| {
+            end += span.kept;
+            end
+        }));
+    }
+}
