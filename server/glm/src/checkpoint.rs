@@ -38,7 +38,6 @@ pub(crate) use {
 };
 
 use crate::{Config, Error, Weights, layer::Matrix};
-use candle_core::Device;
 use load::Form;
 use memmap2::{Mmap, UncheckedAdvice};
 use opened::{Described, Opened};
@@ -56,7 +55,6 @@ impl Source {
     pub(crate) fn read<T>(
         &self,
         weights: Weights,
-        device: &Device,
         load: impl FnOnce(Checkpoint) -> Result<T, Error>,
     ) -> Result<T, Error> {
         match self {
@@ -65,12 +63,12 @@ impl Source {
                 let parts = [(file.clone(), *bytes)];
                 let mut opened = Opened::gguf(&parts)?;
                 opened.file = file;
-                load(Checkpoint::new(opened, weights, device, &[]))
+                load(Checkpoint::new(opened, weights, &[]))
             }
             Source::Path(path) => {
                 let files = Files::open(path)?;
                 let opened = Opened::new(&files)?;
-                load(Checkpoint::new(opened, weights, device, &files.maps))
+                load(Checkpoint::new(opened, weights, &files.maps))
             }
         }
     }
@@ -92,22 +90,15 @@ pub(crate) struct Checkpoint<'a> {
     opened: Opened<'a>,
     heads: Option<usize>,
     weights: Weights,
-    device: &'a Device,
     maps: &'a [(PathBuf, Mmap)],
 }
 
 impl<'a> Checkpoint<'a> {
-    fn new(
-        opened: Opened<'a>,
-        weights: Weights,
-        device: &'a Device,
-        maps: &'a [(PathBuf, Mmap)],
-    ) -> Checkpoint<'a> {
+    fn new(opened: Opened<'a>, weights: Weights, maps: &'a [(PathBuf, Mmap)]) -> Checkpoint<'a> {
         Checkpoint {
             opened,
             heads: None,
             weights,
-            device,
             maps,
         }
     }
@@ -222,9 +213,7 @@ impl<'a> Checkpoint<'a> {
     pub(crate) fn matrix(&self, name: &str, rows: usize, columns: usize) -> Result<Matrix, Error> {
         let view = self.checked(name, rows, columns)?;
         let form = Form::of(self.weights, name, columns);
-        let matrix = load::matrix(&view, columns, form, self.device, &|slab| {
-            self.release(slab)
-        })?;
+        let matrix = load::matrix(&view, columns, form, &|slab| self.release(slab))?;
         self.release(&view);
         Ok(matrix)
     }
@@ -243,9 +232,7 @@ impl<'a> Checkpoint<'a> {
             .split(count)
             .ok_or_else(|| self.bad_tensor(name, format!("has not {count} experts")))?;
         let load = |expert: &View| {
-            let matrix = load::matrix(expert, columns, form, self.device, &|slab| {
-                self.release(slab)
-            })?;
+            let matrix = load::matrix(expert, columns, form, &|slab| self.release(slab))?;
             self.release(expert);
             Ok(matrix)
         };

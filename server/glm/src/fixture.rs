@@ -8,7 +8,7 @@ use crate::{
     Norm, Pairs, Positions, Rotary, Source, Yarn,
     checkpoint::{Part, Shape, header, needs, pad},
     config::{Pair, pairs},
-    kernels::Q8Matrix,
+    kernels::{PackedMatrix, Stored},
 };
 use candle_core::quantized::GgmlDType;
 use half::f16;
@@ -330,9 +330,29 @@ impl Random {
             .collect()
     }
 
-    /// A random Q8_0 matrix.
-    pub fn q8(&mut self, rows: usize, columns: usize) -> Q8Matrix {
-        Q8Matrix::pack(&quantize(&self.normal(rows * columns)), rows, columns)
+    /// Rows of random blocks, of random bits and scales that are finite and positive.
+    pub fn blocks(&mut self, stored: Stored, rows: usize, columns: usize) -> Vec<u8> {
+        let mut bytes: Vec<u8> = (0..rows * stored.row_bytes(columns))
+            .map(|_| self.bits() as u8)
+            .collect();
+        for block in bytes.chunks_exact_mut(stored.block_bytes()) {
+            for &at in stored.factors() {
+                let factor = 0.01 + self.bits() as f32 / u32::MAX as f32 / 50.0;
+                block[at..at + 2].copy_from_slice(&f16::from_f32(factor).to_le_bytes());
+            }
+        }
+        bytes
+    }
+
+    /// A random matrix of one of the types that are packed.
+    pub fn packed(&mut self, stored: Stored, rows: usize, columns: usize) -> PackedMatrix {
+        let bytes = self.blocks(stored, rows, columns);
+        let panels = PackedMatrix::panels_of(stored, &bytes, columns);
+        let scales = match stored {
+            Stored::Int8 | Stored::Int4 => self.normal(rows),
+            _ => Vec::new(),
+        };
+        PackedMatrix::of_panels(stored.packing(), panels, scales, rows, columns)
     }
 }
 

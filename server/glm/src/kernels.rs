@@ -9,17 +9,15 @@
 pub mod cpu;
 mod float;
 mod half;
-mod q8;
+mod packed;
 #[cfg(any(test, feature = "fixture"))]
 pub mod reference;
 mod rows;
-mod scaled;
 
 pub use float::FloatMatrix;
 pub use half::{HalfKind, HalfMatrix};
-pub use q8::Q8Matrix;
+pub use packed::{PackedMatrix, Packing, ScaledKind, Stored};
 pub use rows::Rows;
-pub use scaled::{ScaledKind, ScaledMatrix};
 
 /// A packed matrix that can give each of its rows (the weights of one output) as plain numbers.
 pub trait Unpack: Send + Sync {

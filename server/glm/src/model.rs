@@ -108,7 +108,12 @@ impl<'a> Logits<'a> {
 impl Model {
     /// Loads a checkpoint, its matrices brought to the type that `weights` says.
     pub fn open(source: &Source, weights: Weights, device: &Device) -> Result<Model, Error> {
-        source.read(weights, device, Model::load)
+        if !device.is_cpu() {
+            return Err(Error::Input(
+                "the kernels run on the processor only".to_owned(),
+            ));
+        }
+        source.read(weights, Model::load)
     }
 
     fn load(mut checkpoint: Checkpoint) -> Result<Model, Error> {

@@ -9,7 +9,6 @@ use super::{
     view::View,
 };
 use crate::{Config, Error, Weights};
-use candle_core::Device;
 
 /// Numbers that are looked at together.
 const PANEL: usize = 1 << 20;
@@ -89,7 +88,7 @@ impl Info {
 
 /// Reads what a checkpoint is. No weights are read, only headers and descriptions.
 pub fn inspect(source: &Source) -> Result<Info, Error> {
-    source.read(Weights::AsStored, &Device::Cpu, |mut checkpoint| {
+    source.read(Weights::AsStored, |mut checkpoint| {
         let config = Config::read(&checkpoint)?;
         checkpoint.arrange(&config);
         let mut tensors = Vec::new();
@@ -125,7 +124,7 @@ pub fn inspect(source: &Source) -> Result<Info, Error> {
 /// Looks at every tensor: whether it is there, has the right shape, and holds finite numbers alone. The list is what
 /// is wrong; an error means that the description or the container cannot be read.
 pub fn verify(source: &Source) -> Result<Vec<String>, Error> {
-    source.read(Weights::AsStored, &Device::Cpu, |mut checkpoint| {
+    source.read(Weights::AsStored, |mut checkpoint| {
         let config = Config::read(&checkpoint)?;
         checkpoint.arrange(&config);
         let wrong = needs(&config)

@@ -6,17 +6,16 @@
 use super::view::{Kind, Sheet, Strip, View};
 use crate::{
     Error, Quant, Weights,
-    kernels::{FloatMatrix, HalfKind, HalfMatrix, Q8Matrix, ScaledKind, ScaledMatrix},
+    kernels::{FloatMatrix, HalfKind, HalfMatrix, PackedMatrix, ScaledKind, Stored},
     layer::Matrix,
 };
 use candle_core::{
     Device, Tensor,
-    quantized::{GgmlDType, QMatMul, QStorage, QTensor},
+    quantized::{GgmlDType, QTensor},
 };
 use half::{bf16, f16};
-use memmap2::MmapMut;
 use rayon::prelude::*;
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 /// Numbers that one thread converts at a time.
 const SLAB: usize = 1 << 18;
@@ -82,12 +81,39 @@ impl Form {
             Form::Stored => stored,
             Form::F32 => count.saturating_mul(4),
             Form::Half(_) => count.saturating_mul(2),
-            Form::Ggml(kind) => {
-                (count / kind.block_size() as u64).saturating_mul(kind.type_size() as u64)
-            }
-            Form::Scaled(ScaledKind::Int8) => count.saturating_add(scales),
-            Form::Scaled(ScaledKind::Int4) => (count / 2).saturating_add(scales),
+            Form::Ggml(kind) => held(kind, rows, columns),
+            Form::Scaled(kind) => packed_size(kind.into(), rows, columns).saturating_add(scales),
         }
+    }
+}
+
+/// How a type of GGML's is packed; `None` if it is held as plain numbers.
+fn packed_as(kind: GgmlDType) -> Option<Stored> {
+    Some(match kind {
+        GgmlDType::Q8_0 => Stored::Q8_0,
+        GgmlDType::Q5_0 => Stored::Q5_0,
+        GgmlDType::Q4_0 => Stored::Q4_0,
+        GgmlDType::Q3K => Stored::Q3K,
+        GgmlDType::Q4K => Stored::Q4K,
+        GgmlDType::Q5K => Stored::Q5K,
+        GgmlDType::Q6K => Stored::Q6K,
+        _ => return None,
+    })
+}
+
+fn packed_size(stored: Stored, rows: u64, columns: u64) -> u64 {
+    // No machine has so many.
+    let (rows, columns) = (rows as usize, columns as usize);
+    PackedMatrix::size(stored.packing(), rows, columns) as u64
+}
+
+/// Bytes that a matrix of a type of GGML's takes in memory.
+pub(super) fn held(kind: GgmlDType, rows: u64, columns: u64) -> u64 {
+    let count = rows.saturating_mul(columns);
+    match (kind, packed_as(kind)) {
+        (_, Some(stored)) => packed_size(stored, rows, columns),
+        (GgmlDType::F32, _) => count.saturating_mul(4),
+        _ => count.saturating_mul(2),
     }
 }
 
@@ -96,12 +122,11 @@ pub(super) fn matrix(
     view: &View,
     columns: usize,
     form: Form,
-    device: &Device,
     release: Release,
 ) -> Result<Matrix, Error> {
     let rows = view.rows();
     Ok(match form {
-        Form::Stored => return stored(view, columns, device, release),
+        Form::Stored => return stored(view, columns, release),
         Form::F32 => float(view, columns, release)?,
         Form::Half(kind) => {
             let convert = |slab: &View| Ok(halves(&numbers(slab, columns), kind));
@@ -109,16 +134,34 @@ pub(super) fn matrix(
             Matrix::Half(Arc::new(HalfMatrix::new(bits, kind, rows, columns)))
         }
         Form::Ggml(kind) if is_all(view, Kind::Ggml(kind)) => {
-            return stored(view, columns, device, release);
+            return stored(view, columns, release);
         }
         Form::Ggml(kind) => {
             let convert = |slab: &View| quantized(slab, columns, kind);
-            ggml(view, columns, kind, device, release, convert)?
+            ggml(view, columns, kind, release, convert)?
         }
         Form::Scaled(kind) => {
-            let (codes, scales) = codes(view, columns, kind, release)?;
-            let scales = scales.iter().map(|scale| scale.to_f32()).collect();
-            Matrix::Scaled(Arc::new(ScaledMatrix::new(codes, scales, kind, columns)))
+            let mut scales = Vec::with_capacity(rows);
+            let mut panels = Vec::with_capacity(PackedMatrix::size(
+                Stored::from(kind).packing(),
+                rows,
+                columns,
+            ));
+            let convert = |slab: &View| {
+                let (codes, scales) = code_rows(slab, columns, kind);
+                Ok((
+                    PackedMatrix::panels_of(kind.into(), &codes, columns),
+                    scales,
+                ))
+            };
+            slabs(view, columns, release, convert, |slab| {
+                panels.extend(slab.0);
+                scales.extend(slab.1.iter().map(|scale| scale.to_f32()));
+            })?;
+            let packing = Stored::from(kind).packing();
+            packed(PackedMatrix::of_panels(
+                packing, panels, scales, rows, columns,
+            ))
         }
     })
 }
@@ -156,18 +199,24 @@ pub(super) fn codes(
     };
     let mut codes = Vec::with_capacity(view.rows() * row_bytes);
     let mut scales = Vec::with_capacity(view.rows());
-    let convert = |slab: &View| {
-        let (mut codes, mut scales) = (Vec::new(), Vec::new());
-        for row in numbers(slab, columns).chunks_exact(columns) {
-            scales.push(code_row(row, kind, &mut codes));
-        }
-        Ok((codes, scales))
-    };
+    let convert = |slab: &View| Ok(code_rows(slab, columns, kind));
     slabs(view, columns, release, convert, |slab| {
         codes.extend(slab.0);
         scales.extend(slab.1);
     })?;
     Ok((codes, scales))
+}
+
+fn code_rows(view: &View, columns: usize, kind: ScaledKind) -> (Vec<u8>, Vec<f16>) {
+    let (mut codes, mut scales) = (Vec::new(), Vec::new());
+    for row in numbers(view, columns).chunks_exact(columns) {
+        scales.push(code_row(row, kind, &mut codes));
+    }
+    (codes, scales)
+}
+
+fn packed(matrix: PackedMatrix) -> Matrix {
+    Matrix::Packed(Arc::new(matrix))
 }
 
 /// Appends the codes of one row and gives their scale.
@@ -257,7 +306,7 @@ fn joined<T: Send>(
 }
 
 /// Each run of strips of one type becomes a matrix; several are stacked.
-fn stored(view: &View, columns: usize, device: &Device, release: Release) -> Result<Matrix, Error> {
+fn stored(view: &View, columns: usize, release: Release) -> Result<Matrix, Error> {
     let runs = view
         .strips
         .chunk_by(|a, b| match (&a.sheets[..], &b.sheets[..]) {
@@ -265,7 +314,7 @@ fn stored(view: &View, columns: usize, device: &Device, release: Release) -> Res
             _ => false,
         });
     let mut parts = runs
-        .map(|run| one(run, columns, device, release))
+        .map(|run| one(run, columns, release))
         .collect::<Result<Vec<_>, _>>()?;
     Ok(match parts.len() {
         1 => parts.remove(0),
@@ -274,7 +323,7 @@ fn stored(view: &View, columns: usize, device: &Device, release: Release) -> Res
 }
 
 /// A matrix of strips of one type.
-fn one(run: &[Strip], columns: usize, device: &Device, release: Release) -> Result<Matrix, Error> {
+fn one(run: &[Strip], columns: usize, release: Release) -> Result<Matrix, Error> {
     let view = View {
         shape: Vec::new(),
         strips: run.to_vec(),
@@ -283,7 +332,7 @@ fn one(run: &[Strip], columns: usize, device: &Device, release: Release) -> Resu
     let kind = run[0].sheets[0].kind;
     let is_one_kind = is_all(&view, kind);
     if run[0].sheets.len() > 1 && !(is_one_kind && kind.is_plain()) {
-        return beside(&run[0], columns, device, release);
+        return beside(&run[0], columns, release);
     }
     match kind {
         Kind::Ggml(GgmlDType::F32) => float(&view, columns, release),
@@ -302,15 +351,7 @@ fn one(run: &[Strip], columns: usize, device: &Device, release: Release) -> Resu
                 bits, half, rows, columns,
             ))))
         }
-        Kind::Ggml(kind) => match run {
-            // candle copies the blocks itself.
-            [strip] if kind != GgmlDType::Q8_0 || !device.is_cpu() => {
-                candle(strip.sheets[0].bytes, kind, rows, columns, device)
-            }
-            _ => ggml(&view, columns, kind, device, release, |slab| {
-                Ok(stored_bytes(slab))
-            }),
-        },
+        Kind::Ggml(kind) => ggml(&view, columns, kind, release, |slab| Ok(stored_bytes(slab))),
         _ => {
             let scales = run.iter().filter_map(|strip| strip.sheets[0].scales());
             let kind = match run[0].sheets[0].bits(columns) {
@@ -318,21 +359,19 @@ fn one(run: &[Strip], columns: usize, device: &Device, release: Release) -> Resu
                 _ => ScaledKind::Int8,
             };
             let scales = scales.flatten().collect();
-            let size = view.sheets().map(|sheet| sheet.bytes.len()).sum();
-            let codes = joined(&view, columns, size, release, |slab| Ok(stored_bytes(slab)))?;
-            let matrix = ScaledMatrix::new(codes, scales, kind, columns);
-            Ok(Matrix::Scaled(Arc::new(matrix)))
+            let panels = panels(&view, columns, kind.into(), release, |slab| {
+                Ok(stored_bytes(slab))
+            })?;
+            let packing = Stored::from(kind).packing();
+            Ok(packed(PackedMatrix::of_panels(
+                packing, panels, scales, rows, columns,
+            )))
         }
     }
 }
 
 /// Sheets with scales of their own cannot share a row.
-fn beside(
-    strip: &Strip,
-    columns: usize,
-    device: &Device,
-    release: Release,
-) -> Result<Matrix, Error> {
+fn beside(strip: &Strip, columns: usize, release: Release) -> Result<Matrix, Error> {
     let stored: usize = strip.sheets.iter().map(Sheet::columns).sum();
     let parts = strip.sheets.iter().map(|sheet| {
         let alone = Strip {
@@ -340,51 +379,48 @@ fn beside(
             sheets: vec![*sheet],
         };
         let columns = sheet.columns() * columns / stored.max(1);
-        one(&[alone], columns, device, release)
+        one(&[alone], columns, release)
     });
     Ok(Matrix::Beside(parts.collect::<Result<_, _>>()?))
 }
 
-/// The matrix of the blocks that `convert` makes of slabs.
+/// The matrix of the blocks that `convert` makes of slabs. Types that are not packed are held as f16: none of those who
+/// publish models of this family uses them.
 fn ggml(
     view: &View,
     columns: usize,
     kind: GgmlDType,
-    device: &Device,
     release: Release,
     convert: impl Fn(&View) -> Result<Vec<u8>, Error> + Sync,
 ) -> Result<Matrix, Error> {
     let rows = view.rows();
-    if kind == GgmlDType::Q8_0 && device.is_cpu() {
-        let convert = |slab: &View| Ok(Q8Matrix::panels_of(&convert(slab)?, columns));
-        let size = Q8Matrix::size(rows, columns);
-        let panels = joined(view, columns, size, release, convert)?;
-        return Ok(Matrix::Q8(Arc::new(Q8Matrix::of_panels(
-            panels, rows, columns,
-        ))));
-    }
-    let size = rows * columns / kind.block_size() * kind.type_size();
-    // candle copies the blocks. A mapping goes back to the system as a whole, where the heap would keep a hole.
-    let mut blocks = MmapMut::map_anon(size).map_err(candle_core::Error::from)?;
-    let mut rest = &mut blocks[..];
-    slabs(view, columns, release, convert, |slab| {
-        let (mine, others) = std::mem::take(&mut rest).split_at_mut(slab.len());
-        mine.copy_from_slice(&slab);
-        rest = others;
-    })?;
-    candle(&blocks, kind, rows, columns, device)
+    let Some(stored) = packed_as(kind) else {
+        let convert = |slab: &View| Ok(halves(&numbers(slab, columns), HalfKind::F16));
+        let bits = joined(view, columns, rows * columns, release, convert)?;
+        let matrix = HalfMatrix::new(bits, HalfKind::F16, rows, columns);
+        return Ok(Matrix::Half(Arc::new(matrix)));
+    };
+    let panels = panels(view, columns, stored, release, convert)?;
+    Ok(packed(PackedMatrix::of_panels(
+        stored.packing(),
+        panels,
+        Vec::new(),
+        rows,
+        columns,
+    )))
 }
 
-fn candle(
-    blocks: &[u8],
-    kind: GgmlDType,
-    rows: usize,
+/// The panels of the blocks that `convert` makes of slabs.
+fn panels(
+    view: &View,
     columns: usize,
-    device: &Device,
-) -> Result<Matrix, Error> {
-    let storage = QStorage::from_data(Cow::Borrowed(blocks), device, kind)?;
-    let tensor = Arc::new(QTensor::new(storage, (rows, columns))?);
-    Ok(Matrix::Candle(QMatMul::from_arc(tensor)?))
+    stored: Stored,
+    release: Release,
+    convert: impl Fn(&View) -> Result<Vec<u8>, Error> + Sync,
+) -> Result<Vec<u8>, Error> {
+    let size = PackedMatrix::size(stored.packing(), view.rows(), columns);
+    let convert = |slab: &View| Ok(PackedMatrix::panels_of(stored, &convert(slab)?, columns));
+    joined(view, columns, size, release, convert)
 }
 
 /// The stored bytes of the rows, in their order.

@@ -15,7 +15,7 @@ use crate::{
     config::{Pair, pairs},
     kernels::{HalfKind, ScaledKind},
 };
-use candle_core::{Device, quantized::GgmlDType};
+use candle_core::quantized::GgmlDType;
 use half::f16;
 use std::{
     ffi::OsString,
@@ -56,7 +56,7 @@ pub fn quantize(
         path: out.to_owned(),
         source,
     };
-    source.read(Weights::Quantized(quant), &Device::Cpu, |mut checkpoint| {
+    source.read(Weights::Quantized(quant), |mut checkpoint| {
         let config = Config::read(&checkpoint)?;
         checkpoint.arrange(&config);
         let mut plans = Vec::new();
@@ -206,7 +206,7 @@ fn tensor(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Model, fixture, verify};
+    use crate::{Device, Model, fixture, verify};
 
     #[test]
     fn what_is_written_is_read_back() {

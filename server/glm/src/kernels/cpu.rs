@@ -1,12 +1,13 @@
 //! The kernels on the CPU: one file an operation, each picked at run time for the machine.
 
 mod activation;
+mod activations;
 mod attention;
 mod dots;
 mod exponential;
 mod latent;
-mod matmul;
 mod norm;
+mod packed;
 mod pool;
 mod products;
 mod rotary;
@@ -14,11 +15,12 @@ mod scratch;
 mod unpacked;
 
 pub use activation::{activate, gate};
+pub use activations::Activations;
 pub use attention::{Heads, Keys, attend};
 pub use exponential::log_sum_exp;
 pub use latent::{HeadMatrices, attend_latent, times_heads};
-pub use matmul::{Quantized, matmul_q8};
 pub use norm::{layer_norm, rms_norm, rms_row};
+pub use packed::matmul_packed;
 pub use pool::Pool;
 pub use rotary::{Heads as TurnedHeads, Turns, rotate};
 pub use unpacked::matmul_unpacked;

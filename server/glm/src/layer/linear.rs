@@ -1,30 +1,24 @@
 //! A matrix to multiply by, with or without a bias, in whatever type the checkpoint has.
 //!
-//! Q8_0, plain numbers and integers with a scale a row run on our own kernels; the other quantized types on candle's.
-//! Activations are f32 throughout.
+//! Activations are f32; those that meet packed weights are brought to integers here, once for all parts of a matrix.
 
 use crate::{
     Error,
     checkpoint::Checkpoint,
-    kernels::{FloatMatrix, HalfMatrix, Q8Matrix, Rows, ScaledMatrix, Unpack, cpu},
+    kernels::{FloatMatrix, HalfMatrix, PackedMatrix, Rows, Unpack, cpu},
     workspace::room,
 };
-use candle_core::{Device, Module, Tensor, quantized::QMatMul};
 use std::sync::Arc;
 
 /// A weight matrix (outputs, inputs).
 #[derive(Clone)]
 pub(crate) enum Matrix {
-    /// Q8_0, packed for our kernel.
-    Q8(Arc<Q8Matrix>),
+    /// Integers of few bits, with a scale a block or a row.
+    Packed(Arc<PackedMatrix>),
     /// f16 or bf16.
     Half(Arc<HalfMatrix>),
-    /// Integers with a scale a row.
-    Scaled(Arc<ScaledMatrix>),
     /// f32.
     Float(Arc<FloatMatrix>),
-    /// Another quantized type, left to candle.
-    Candle(QMatMul),
     /// Matrices with the same inputs; their outputs lie one after the other.
     Stack(Vec<Matrix>),
     /// Matrices with the same outputs, each for its part of the inputs; their outputs are added.
@@ -34,7 +28,7 @@ pub(crate) enum Matrix {
 /// Room for what products form on their way.
 #[derive(Debug, Default)]
 pub(crate) struct Products {
-    quantized: cpu::Quantized,
+    activations: cpu::Activations,
     /// The product with one of several matrices.
     part: Vec<f32>,
 }
@@ -50,15 +44,12 @@ impl Matrix {
         pool: &cpu::Pool,
     ) -> Result<(), Error> {
         match self {
-            Matrix::Q8(weight) => {
-                cpu::matmul_q8(x, weight, bias, out, &mut products.quantized, pool);
+            Matrix::Packed(weight) => {
+                products.activations.set(x, pool);
+                cpu::matmul_packed(&products.activations, weight, bias, out, 0, pool);
                 return Ok(());
             }
             Matrix::Half(weight) => {
-                cpu::matmul_unpacked(x, &**weight, bias, out, pool);
-                return Ok(());
-            }
-            Matrix::Scaled(weight) => {
                 cpu::matmul_unpacked(x, &**weight, bias, out, pool);
                 return Ok(());
             }
@@ -66,15 +57,21 @@ impl Matrix {
                 cpu::matmul_unpacked(x, &**weight, bias, out, pool);
                 return Ok(());
             }
-            Matrix::Candle(weight) => {
-                let rows: Vec<f32> = (0..x.count()).flat_map(|row| x.row(row)).copied().collect();
-                let x = Tensor::from_vec(rows, (x.count(), x.width()), &Device::Cpu)?;
-                out.copy_from_slice(&weight.forward(&x)?.flatten_all()?.to_vec1::<f32>()?);
-            }
             Matrix::Stack(parts) => {
                 let outputs = self.size()?.0;
                 let mut first = 0;
+                let mut is_set = false;
                 for part in parts {
+                    if let Matrix::Packed(weight) = part {
+                        if !is_set {
+                            products.activations.set(x, pool);
+                        }
+                        is_set = true;
+                        cpu::matmul_packed(&products.activations, weight, &[], out, first, pool);
+                        first += weight.rows();
+                        continue;
+                    }
+                    is_set = false;
                     first += part.alone(x, products, pool, |product, width| {
                         let rows = product.chunks_exact(width);
                         for (product, out) in rows.zip(out.chunks_exact_mut(outputs)) {
@@ -126,14 +123,9 @@ impl Matrix {
     /// Outputs and inputs.
     pub(crate) fn size(&self) -> Result<(usize, usize), Error> {
         Ok(match self {
-            Matrix::Q8(weight) => (weight.rows(), weight.columns()),
+            Matrix::Packed(weight) => (weight.rows(), weight.columns()),
             Matrix::Half(weight) => (weight.rows(), weight.columns()),
-            Matrix::Scaled(weight) => (weight.rows(), weight.columns()),
             Matrix::Float(weight) => (weight.rows(), weight.columns()),
-            Matrix::Candle(QMatMul::Tensor(weight) | QMatMul::TensorF16(weight)) => {
-                weight.dims2()?
-            }
-            Matrix::Candle(QMatMul::QTensor(weight)) => weight.shape().dims2()?,
             Matrix::Stack(parts) => {
                 let mut size = (0, 0);
                 for part in parts {
@@ -157,14 +149,9 @@ impl Matrix {
     /// matrix's outputs.
     pub(crate) fn row(&self, id: usize, out: &mut [f32]) -> Result<(), Error> {
         match self {
-            Matrix::Q8(weight) => weight.unpack_row(id, out),
+            Matrix::Packed(weight) => weight.unpack_row(id, out),
             Matrix::Half(weight) => weight.unpack_row(id, out),
-            Matrix::Scaled(weight) => weight.unpack_row(id, out),
             Matrix::Float(weight) => weight.unpack_row(id, out),
-            Matrix::Candle(weight) => {
-                let row = weight.embedding(&Tensor::new(&[id as u32], &Device::Cpu)?)?;
-                out.copy_from_slice(&row.flatten_all()?.to_vec1::<f32>()?);
-            }
             Matrix::Stack(parts) => {
                 let mut id = id;
                 for part in parts {
@@ -247,7 +234,7 @@ mod tests {
     use super::*;
     use crate::{
         fixture::Random,
-        kernels::{HalfKind, reference},
+        kernels::{HalfKind, Stored, reference},
     };
 
     fn half(random: &mut Random, rows: usize, columns: usize) -> Matrix {
@@ -275,7 +262,7 @@ mod tests {
             matrix
                 .multiply(x, &bias, &mut got, &mut products, &pool)
                 .unwrap();
-            reference::assert_close(&got, &want, 1e-5);
+            reference::assert_close(&got, &want, 1e-4);
         }
     }
 
@@ -291,5 +278,13 @@ mod tests {
             half(&mut random, 5, 4),
         ];
         check(&Matrix::Beside(mixed), 5, 12);
+        let mut packed = |stored, rows| Matrix::Packed(Arc::new(random.packed(stored, rows, 256)));
+        let types = vec![
+            packed(Stored::Q4K, 20),
+            packed(Stored::Q6K, 7),
+            half(&mut Random::new(3), 3, 256),
+            packed(Stored::Q8_0, 16),
+        ];
+        check(&Matrix::Stack(types), 46, 256);
     }
 }

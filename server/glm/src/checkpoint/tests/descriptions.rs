@@ -12,7 +12,7 @@ use crate::{
     config::{Pair, pairs},
     fixture,
 };
-use candle_core::{Device, quantized::GgmlDType};
+use candle_core::quantized::GgmlDType;
 use serde_json::{Value as Json, json};
 use std::path::Path;
 
@@ -46,12 +46,7 @@ fn changed(case: &str, key: &str, value: &Json) -> Result<Config, Error> {
         object = inner.as_object_mut().unwrap();
     }
     let opened = Opened::new(&files)?;
-    Config::read(&Checkpoint::new(
-        opened,
-        Weights::AsStored,
-        &Device::Cpu,
-        &[],
-    ))
+    Config::read(&Checkpoint::new(opened, Weights::AsStored, &[]))
 }
 
 #[test]
@@ -250,12 +245,7 @@ fn gguf(pairs: &[(String, Pair)], rows: usize, columns: usize) -> Result<Config,
     bytes.resize(bytes.len() + part.bytes as usize + 64, 0);
     let parts = [("a file".to_owned(), &bytes[..])];
     let opened = Opened::gguf(&parts)?;
-    Config::read(&Checkpoint::new(
-        opened,
-        Weights::AsStored,
-        &Device::Cpu,
-        &[],
-    ))
+    Config::read(&Checkpoint::new(opened, Weights::AsStored, &[]))
 }
 
 /// Reads the pairs with one of them changed, added, or, without a value, taken away.

@@ -118,7 +118,7 @@ mod tests {
     use super::*;
     use crate::{
         fixture::Random,
-        kernels::{HalfKind, HalfMatrix, ScaledKind, ScaledMatrix, reference},
+        kernels::{HalfKind, HalfMatrix, reference},
     };
 
     /// Rows, outputs, inputs: odd ones, with and without whole tiles, above and below the bound for sharing out.
@@ -156,12 +156,6 @@ mod tests {
                     HalfKind::Bf16 => half::bf16::from_f32(x).to_bits(),
                 });
                 let weight = HalfMatrix::new(bits.collect(), kind, rows, columns);
-                check(&mut random, count, &weight);
-            }
-            for (kind, bytes) in [(ScaledKind::Int8, columns), (ScaledKind::Int4, columns / 2)] {
-                let codes = (0..rows * bytes).map(|_| random.bits() as u8).collect();
-                let scales = random.normal(rows);
-                let weight = ScaledMatrix::new(codes, scales, kind, columns);
                 check(&mut random, count, &weight);
             }
         }

@@ -1,0 +1,369 @@
+//! Rows of f32 times a packed matrix: where a model spends its time.
+//!
+//! Takes [`Activations`] and a [`PackedMatrix`], gives f32. The sum of products within a block (of half a block, for
+//! Q6_K) is an exact integer; the blocks' sums, each times its scale, are added in the order of the inputs. That order
+//! is the same for one row and for many, for each share of the work and for the plain and the fast version, and so is
+//! each result, to the last bit.
+//!
+//! Few rows meet the weights as they lie in memory, widened to 16 bits in registers, all rows at once. Many rows go
+//! through in chunks that stay in the second-level cache: some inputs of a panel at a time are widened into the
+//! first-level cache, and all rows of the chunk are multiplied by them, a few rows by 16 outputs with their sums in
+//! registers.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+
+use super::{activations::Activations, pool::Pool};
+use crate::kernels::{
+    Unpack,
+    packed::{BLOCK, PANEL, PackedMatrix, Packing, WIDE},
+};
+
+/// Rows of activations in a tile: with twelve registers of sums, two of weights and one of inputs.
+const TILE: usize = 6;
+/// Bytes of integers that a chunk of rows may have, to stay in the second-level cache beside what comes by.
+const CHUNK: usize = 192 << 10;
+/// Most rows of a chunk: their sums are on the stack.
+const MOST_ROWS: usize = 20 * TILE;
+/// Blocks of a panel that are widened at a time: 8 KiB of weights.
+const RANGE: usize = 8;
+/// Multiply-adds of a task at least: a few microseconds.
+const SMALL: usize = 1 << 17;
+/// Tasks a thread, so that a thread that is held up by other programs keeps the others waiting for little.
+const TASKS: usize = 4;
+
+/// out(t, first + n) ← Σ x(t, k) · weight(n, k) + bias(n). `out` has x.count() rows of weight.rows() numbers or more;
+/// `bias` may be empty.
+///
+/// # Panics
+/// If a size is wrong.
+pub fn matmul_packed(
+    x: &Activations,
+    weight: &PackedMatrix,
+    bias: &[f32],
+    out: &mut [f32],
+    first: usize,
+    pool: &Pool,
+) {
+    let (count, outputs, panels) = (x.count(), weight.rows(), weight.panel_count());
+    if count == 0 || outputs == 0 {
+        return;
+    }
+    let stride = out.len() / count;
+    assert_eq!(x.blocks(), weight.columns().div_ceil(BLOCK), "inputs");
+    assert!(
+        out.len() == count * stride && first + outputs <= stride,
+        "room for all outputs"
+    );
+    assert!(bias.is_empty() || bias.len() == outputs, "a bias an output");
+    let fitting = CHUNK / (x.blocks().max(1) * 2 * BLOCK) / TILE * TILE;
+    let chunks = count.div_ceil(fitting.clamp(TILE, MOST_ROWS));
+    let rows = count.div_ceil(chunks).next_multiple_of(TILE);
+    let work = count * outputs * weight.columns();
+    let tasks = (work / SMALL).clamp(1, TASKS * pool.threads());
+    let shares = tasks.div_ceil(chunks).min(panels);
+    let share = panels.div_ceil(shares);
+    let shares = panels.div_ceil(share);
+    let out = Out {
+        // SAFETY: `first` is within the first row.
+        numbers: unsafe { out.as_mut_ptr().add(first) },
+        stride,
+        outputs,
+        bias,
+        scales: weight.scales(),
+    };
+    let product = Product { x, weight, out };
+    pool.run(chunks * shares, &|task| {
+        let (chunk, first) = (task % chunks, task / chunks * share);
+        let part = Part {
+            first_row: count.min(chunk * rows),
+            rows: rows.min(count.saturating_sub(chunk * rows)),
+            panels: first..panels.min(first + share),
+        };
+        product.run(&part);
+    });
+}
+
+/// Some rows by some panels.
+struct Part {
+    first_row: usize,
+    rows: usize,
+    panels: std::ops::Range<usize>,
+}
+
+/// What all tasks share.
+struct Product<'a> {
+    x: &'a Activations,
+    weight: &'a PackedMatrix,
+    out: Out<'a>,
+}
+
+impl Product<'_> {
+    fn run(&self, part: &Part) {
+        #[cfg(target_arch = "x86_64")]
+        if super::has_avx2() {
+            // SAFETY: the machine has the instructions.
+            unsafe { avx2::run(self, part) };
+            return;
+        }
+        self.run_plain(part);
+    }
+
+    /// The plain version: a row at a time by a widened block.
+    fn run_plain(&self, part: &Part) {
+        match self.weight.packing() {
+            Packing::Q8_0 => self.plain(Packing::Q8_0, part),
+            Packing::Q4_0 => self.plain(Packing::Q4_0, part),
+            Packing::Q4K => self.plain(Packing::Q4K, part),
+            Packing::Q5K => self.plain(Packing::Q5K, part),
+            Packing::Q6K => self.plain(Packing::Q6K, part),
+            Packing::Int8 => self.plain(Packing::Int8, part),
+            Packing::Int4 => self.plain(Packing::Int4, part),
+        }
+    }
+
+    /// Inlined for each packing, so that each is a loop of its own.
+    #[inline(always)]
+    fn plain(&self, packing: Packing, part: &Part) {
+        let mut wide = [0; WIDE];
+        for panel in part.panels.clone() {
+            let mut totals = [[0.0; PANEL]; MOST_ROWS];
+            let groups = self.weight.panel(panel).chunks_exact(packing.group());
+            for (group, first) in groups.zip((0..).step_by(packing.inputs() / BLOCK)) {
+                let blocks = group[packing.header()..].chunks_exact(packing.block());
+                for (index, block) in blocks.enumerate().take(self.x.blocks() - first) {
+                    packing.widen(block, &mut wide);
+                    let block = Widened {
+                        packing,
+                        group,
+                        index,
+                        wide: &wide,
+                    };
+                    for (row, totals) in totals.iter_mut().enumerate().take(part.rows) {
+                        let at = first + index;
+                        let x = &self.x.numbers(part.first_row + row)[at * BLOCK..][..BLOCK];
+                        block.add(x, self.x.sums(part.first_row + row)[at], totals);
+                    }
+                }
+            }
+            for (row, totals) in totals.iter().enumerate().take(part.rows) {
+                let row = part.first_row + row;
+                // SAFETY: this row's outputs of this panel are this task's alone.
+                unsafe { self.out.place(row, panel, self.x.unit(row), totals) };
+            }
+        }
+    }
+}
+
+/// A block of a panel, widened.
+struct Widened<'a> {
+    packing: Packing,
+    group: &'a [u8],
+    /// Which block of the group it is.
+    index: usize,
+    wide: &'a [i16; WIDE],
+}
+
+impl Widened<'_> {
+    /// Adds the products of 32 inputs to the totals of 16 outputs.
+    #[inline(always)]
+    fn add(&self, x: &[i16], sum: i32, totals: &mut [f32; PANEL]) {
+        let scaled = self.packing.scaled();
+        let (pairs, _) = self.wide.as_chunks::<{ 2 * PANEL }>();
+        let parts = x.chunks_exact(scaled).zip(pairs.chunks_exact(scaled / 2));
+        for (part, (x, pairs)) in parts.enumerate() {
+            let mut sums = [0i32; PANEL];
+            for (x, weights) in x.chunks_exact(2).zip(pairs) {
+                for (sum, w) in sums.iter_mut().zip(weights.chunks_exact(2)) {
+                    *sum += i32::from(w[0]) * i32::from(x[0]) + i32::from(w[1]) * i32::from(x[1]);
+                }
+            }
+            let at = self.index * (BLOCK / scaled) + part;
+            for (lane, (total, sum)) in totals.iter_mut().zip(sums).enumerate() {
+                let scale = self.packing.scale(self.group, lane, at);
+                *total = (sum as f32).mul_add(scale, *total);
+            }
+        }
+        if self.packing.has_minima() {
+            for (lane, total) in totals.iter_mut().enumerate() {
+                let minimum = self.packing.minimum(self.group, lane, self.index);
+                *total = (-minimum).mul_add(sum as f32, *total);
+            }
+        }
+    }
+}
+
+/// Where the products go.
+struct Out<'a> {
+    /// The first output of the first row.
+    numbers: *mut f32,
+    stride: usize,
+    outputs: usize,
+    bias: &'a [f32],
+    scales: &'a [f32],
+}
+
+// SAFETY: tasks write to different numbers, as `matmul_packed` shares them out.
+unsafe impl Sync for Out<'_> {}
+
+impl Out<'_> {
+    /// Writes a panel's 16 outputs of one row, leaving out those that only fill up the last panel.
+    ///
+    /// # Safety
+    /// There is such a row, and nobody else writes to its numbers of this panel.
+    #[inline(always)]
+    unsafe fn place(&self, row: usize, panel: usize, unit: f32, totals: &[f32; PANEL]) {
+        let first = panel * PANEL;
+        let count = PANEL.min(self.outputs - first);
+        // SAFETY: the row has numbers from `first` on, `count` of them, which the caller owns.
+        let out = unsafe {
+            std::slice::from_raw_parts_mut(self.numbers.add(row * self.stride + first), count)
+        };
+        for (out, total) in out.iter_mut().zip(totals) {
+            *out = total * unit;
+        }
+        if !self.scales.is_empty() {
+            for (out, scale) in out.iter_mut().zip(&self.scales[first..]) {
+                *out *= scale;
+            }
+        }
+        if !self.bias.is_empty() {
+            for (out, bias) in out.iter_mut().zip(&self.bias[first..]) {
+                *out += bias;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        fixture::Random,
+        kernels::{Rows, packed::tests::STORED, reference},
+    };
+
+    /// Rows, outputs, inputs in units of a group.
+    const SHAPES: [(usize, usize, usize); 14] = [
+        (1, 1, 1),
+        (1, 17, 2),
+        (2, 16, 3),
+        (3, 40, 3),
+        (4, 33, 5),
+        (5, 16, 2),
+        (6, 31, 2),
+        (7, 515, 1),
+        (8, 16, 11),
+        (9, 50, 9),
+        (1, 2050, 4),
+        (67, 100, 3),
+        (130, 48, 2),
+        (250, 20, 17),
+    ];
+
+    fn product(
+        x: &[f32],
+        weight: &PackedMatrix,
+        bias: &[f32],
+        threads: usize,
+        is_plain: bool,
+    ) -> Vec<f32> {
+        let pool = Pool::new(threads).unwrap();
+        let rows = Rows::new(x, weight.columns());
+        let mut activations = Activations::default();
+        activations.set(rows, &pool);
+        let mut out = vec![f32::NAN; rows.count() * weight.rows()];
+        if !is_plain {
+            matmul_packed(&activations, weight, bias, &mut out, 0, &pool);
+            return out;
+        }
+        let numbers = out.as_mut_ptr();
+        let product = Product {
+            x: &activations,
+            weight,
+            out: Out {
+                numbers,
+                stride: weight.rows(),
+                outputs: weight.rows(),
+                bias,
+                scales: weight.scales(),
+            },
+        };
+        for first_row in (0..rows.count()).step_by(MOST_ROWS) {
+            product.run_plain(&Part {
+                first_row,
+                rows: MOST_ROWS.min(rows.count() - first_row),
+                panels: 0..weight.panel_count(),
+            });
+        }
+        out
+    }
+
+    #[test]
+    fn close_to_the_reference_and_equal_to_the_plain_version() {
+        let mut random = Random::new(2);
+        for (stored, _) in STORED {
+            for (count, outputs, groups) in SHAPES {
+                let mut inputs = groups * stored.packing().inputs();
+                if matches!(stored.packing(), Packing::Int8 | Packing::Int4) {
+                    inputs -= 2 * (count % 16);
+                }
+                let weight = random.packed(stored, outputs, inputs);
+                let x = random.normal(count * inputs);
+                for bias in [vec![], random.normal(outputs)] {
+                    let want = reference::matmul(Rows::new(&x, inputs), &weight, &bias);
+                    let got = product(&x, &weight, &bias, 2, false);
+                    reference::assert_close(&got, &want, 2e-4);
+                    let plain = product(&x, &weight, &bias, 1, true);
+                    assert!(same(&got, &plain), "{stored:?} {count}×{inputs}×{outputs}");
+                }
+            }
+        }
+    }
+
+    /// A row's result does not depend on how many rows there are, where it is among them, or who computes it.
+    #[test]
+    fn a_row_is_the_same_in_any_company() {
+        let mut random = Random::new(3);
+        for (stored, _) in STORED {
+            let (outputs, inputs) = (70, 1024);
+            let weight = random.packed(stored, outputs, inputs);
+            let bias = random.normal(outputs);
+            let x = random.normal(300 * inputs);
+            let all = product(&x, &weight, &bias, 1, false);
+            for count in (1..10).chain([67, 128, 300]) {
+                for threads in [1, 2, 5] {
+                    let first = (17 * count) % (301 - count);
+                    let x = &x[first * inputs..][..count * inputs];
+                    let got = product(x, &weight, &bias, threads, false);
+                    let want = &all[first * outputs..][..count * outputs];
+                    assert!(
+                        same(&got, want),
+                        "{stored:?}, {count} rows, {threads} threads"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_of_zeros_and_a_row_of_infinities_do_no_harm() {
+        for (stored, _) in STORED {
+            let inputs = stored.packing().inputs();
+            let weight = Random::new(4).packed(stored, 20, inputs);
+            let mut x = vec![0.0; 2 * inputs];
+            x[inputs..].fill(f32::INFINITY);
+            let out = product(&x, &weight, &[], 1, false);
+            assert_eq!(out[..20], [0.0; 20], "{stored:?}");
+            let after = &out[20..];
+            assert!(
+                after.iter().all(|x| x.is_nan()),
+                "0 × ∞ shows what went wrong before"
+            );
+        }
+    }
+
+    fn same(a: &[f32], b: &[f32]) -> bool {
+        a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits())
+    }
+}

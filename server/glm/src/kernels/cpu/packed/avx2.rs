@@ -1,0 +1,592 @@
+//! The products on AVX2: each multiply-add takes two inputs for eight outputs.
+
+use super::{BLOCK, MOST_ROWS, PANEL, Packing, Part, Product, RANGE, TILE, WIDE};
+use std::arch::x86_64::*;
+
+/// Two registers: outputs 0 to 7 and 8 to 15 of a panel.
+type Two<T> = [T; 2];
+
+/// Four pairs of inputs.
+const QUAD: usize = 4;
+
+/// How to read one packing. All functions take the addresses of whole groups or blocks of it.
+trait Lanes {
+    const PACKING: Packing;
+
+    /// Four pairs of stored numbers of a block, widened to 16 bits; the quad is one of four.
+    ///
+    /// # Safety
+    /// The machine has AVX2, and `block` points to a block.
+    unsafe fn quad(block: *const u8, quad: usize) -> [Two<__m256i>; QUAD];
+
+    /// The scales of inputs from `scaled` × `index` of a group on.
+    ///
+    /// # Safety
+    /// The machine has AVX2 and F16C, `group` points to a group, and the index is one of it.
+    unsafe fn scales(group: *const u8, index: usize) -> Two<__m256>;
+
+    /// The minima of block `index` of a group.
+    ///
+    /// # Safety
+    /// As for the scales.
+    #[inline(always)]
+    unsafe fn minima(_group: *const u8, _index: usize) -> Two<__m256> {
+        // SAFETY: the machine has AVX2, as the caller vouches.
+        unsafe { [_mm256_setzero_ps(); 2] }
+    }
+}
+
+/// Eight bytes, or two times eight, as the numbers of two registers.
+///
+/// # Safety
+/// The machine has AVX2, and 16 bytes lie at the address.
+#[inline(always)]
+unsafe fn load(at: *const u8) -> __m128i {
+    // SAFETY: as the caller vouches.
+    unsafe { _mm_loadu_si128(at.cast()) }
+}
+
+/// 16 f16 numbers.
+///
+/// # Safety
+/// The machine has AVX2 and F16C, and 32 bytes lie at the address.
+#[inline(always)]
+unsafe fn halves(at: *const u8) -> Two<__m256> {
+    // SAFETY: as the caller vouches.
+    unsafe { [_mm256_cvtph_ps(load(at)), _mm256_cvtph_ps(load(at.add(16)))] }
+}
+
+/// 16 unsigned bytes as floats.
+///
+/// # Safety
+/// The machine has AVX2, and 16 bytes lie at the address.
+#[inline(always)]
+unsafe fn bytes(at: *const u8) -> Two<__m256> {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        let bytes = load(at);
+        [
+            _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)),
+            _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_srli_si128::<8>(bytes))),
+        ]
+    }
+}
+
+/// 16 signed bytes as floats.
+///
+/// # Safety
+/// The machine has AVX2, and 16 bytes lie at the address.
+#[inline(always)]
+unsafe fn signed_bytes(at: *const u8) -> Two<__m256> {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        let bytes = load(at);
+        [
+            _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)),
+            _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128::<8>(bytes))),
+        ]
+    }
+}
+
+/// # Safety
+/// The machine has AVX2.
+#[inline(always)]
+unsafe fn times(a: Two<__m256>, b: Two<__m256>) -> Two<__m256> {
+    // SAFETY: as the caller vouches.
+    unsafe { [_mm256_mul_ps(a[0], b[0]), _mm256_mul_ps(a[1], b[1])] }
+}
+
+/// A quad of signed bytes.
+///
+/// # Safety
+/// The machine has AVX2, and `block` points to a block of bytes.
+#[inline(always)]
+unsafe fn byte_quad(block: *const u8, quad: usize) -> [Two<__m256i>; QUAD] {
+    std::array::from_fn(|pair| {
+        // SAFETY: as the caller vouches; a block has four quads of four pairs of 32 bytes.
+        unsafe {
+            let at = block.add((quad * QUAD + pair) * 2 * PANEL);
+            [
+                _mm256_cvtepi8_epi16(load(at)),
+                _mm256_cvtepi8_epi16(load(at.add(PANEL))),
+            ]
+        }
+    })
+}
+
+/// A quad of nibbles.
+///
+/// # Safety
+/// The machine has AVX2, and `block` points to a block whose lower four bits are in nibbles.
+#[inline(always)]
+unsafe fn nibble_quad(block: *const u8, quad: usize) -> [Two<__m256i>; QUAD] {
+    std::array::from_fn(|pair| {
+        // SAFETY: as the caller vouches; a block has four quads of four pairs of 16 bytes.
+        unsafe {
+            let both = _mm256_cvtepu8_epi16(load(block.add((quad * QUAD + pair) * PANEL)));
+            [
+                _mm256_and_si256(both, _mm256_set1_epi16(0x0f)),
+                _mm256_srli_epi16::<4>(both),
+            ]
+        }
+    })
+}
+
+macro_rules! lanes {
+    ($name:ident, $quad:ident, |$group:ident, $index:ident| $scales:expr $(, $minima:expr)?) => {
+        struct $name;
+
+        impl Lanes for $name {
+            const PACKING: Packing = Packing::$name;
+
+            #[inline(always)]
+            unsafe fn quad(block: *const u8, quad: usize) -> [Two<__m256i>; QUAD] {
+                // SAFETY: as the caller vouches.
+                unsafe { $quad(block, quad) }
+            }
+
+            #[inline(always)]
+            unsafe fn scales($group: *const u8, $index: usize) -> Two<__m256> {
+                // SAFETY: as the caller vouches; a group begins with its header.
+                unsafe { $scales }
+            }
+
+            $(#[inline(always)]
+            unsafe fn minima($group: *const u8, $index: usize) -> Two<__m256> {
+                // SAFETY: as the caller vouches; a group begins with its header.
+                unsafe { $minima }
+            })?
+        }
+    };
+}
+
+lanes!(Q8_0, byte_quad, |group, _index| halves(group));
+lanes!(Q4_0, nibble_quad, |group, _index| halves(group));
+lanes!(
+    Q4K,
+    nibble_quad,
+    |group, index| times(halves(group), bytes(group.add((4 + 2 * index) * PANEL))),
+    times(
+        halves(group.add(2 * PANEL)),
+        bytes(group.add((5 + 2 * index) * PANEL))
+    )
+);
+lanes!(
+    Q5K,
+    five_bit_quad,
+    |group, index| times(halves(group), bytes(group.add((4 + 2 * index) * PANEL))),
+    times(
+        halves(group.add(2 * PANEL)),
+        bytes(group.add((5 + 2 * index) * PANEL))
+    )
+);
+lanes!(Q6K, six_bit_quad, |group, index| times(
+    halves(group),
+    signed_bytes(group.add((2 + index) * PANEL))
+));
+lanes!(Int8, byte_quad, |_group, _index| [_mm256_set1_ps(1.0); 2]);
+lanes!(Int4, nibble_quad, |_group, _index| [_mm256_set1_ps(1.0); 2]);
+
+/// A quad of five bits.
+///
+/// # Safety
+/// The machine has AVX2, and `block` points to a block with one upper bit.
+#[inline(always)]
+unsafe fn five_bit_quad(block: *const u8, quad: usize) -> [Two<__m256i>; QUAD] {
+    // SAFETY: as the caller vouches; the upper plane has 16 bytes a quad.
+    unsafe {
+        let [a, b, c, d] = nibble_quad(block, quad);
+        let upper = _mm256_cvtepu8_epi16(load(block.add(WIDE / 2 + quad * PANEL)));
+        let bit = _mm256_set1_epi16(0x10);
+        let with = |low, upper| _mm256_or_si256(low, _mm256_and_si256(upper, bit));
+        [
+            [
+                with(a[0], _mm256_slli_epi16::<4>(upper)),
+                with(a[1], _mm256_slli_epi16::<3>(upper)),
+            ],
+            [
+                with(b[0], _mm256_slli_epi16::<2>(upper)),
+                with(b[1], _mm256_slli_epi16::<1>(upper)),
+            ],
+            [with(c[0], upper), with(c[1], _mm256_srli_epi16::<1>(upper))],
+            [
+                with(d[0], _mm256_srli_epi16::<2>(upper)),
+                with(d[1], _mm256_srli_epi16::<3>(upper)),
+            ],
+        ]
+    }
+}
+
+/// A quad of six bits.
+///
+/// # Safety
+/// The machine has AVX2, and `block` points to a block with two upper bits.
+#[inline(always)]
+unsafe fn six_bit_quad(block: *const u8, quad: usize) -> [Two<__m256i>; QUAD] {
+    // SAFETY: as the caller vouches; the upper plane has 32 bytes a quad.
+    unsafe {
+        let [a, b, c, d] = nibble_quad(block, quad);
+        let bits = _mm256_set1_epi16(0x30);
+        let with = |low, upper| _mm256_or_si256(low, _mm256_and_si256(upper, bits));
+        let two = |first: Two<__m256i>, second: Two<__m256i>, upper| {
+            [
+                [
+                    with(first[0], _mm256_slli_epi16::<4>(upper)),
+                    with(first[1], _mm256_slli_epi16::<2>(upper)),
+                ],
+                [
+                    with(second[0], upper),
+                    with(second[1], _mm256_srli_epi16::<2>(upper)),
+                ],
+            ]
+        };
+        let at = block.add(WIDE / 2 + quad * 2 * PANEL);
+        let [a, b] = two(a, b, _mm256_cvtepu8_epi16(load(at)));
+        let [c, d] = two(c, d, _mm256_cvtepu8_epi16(load(at.add(PANEL))));
+        [a, b, c, d]
+    }
+}
+
+/// Multiplies some rows by some panels.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn run(product: &Product, part: &Part) {
+    match product.weight.packing() {
+        Packing::Q8_0 => share::<Q8_0>(product, part),
+        Packing::Q4_0 => share::<Q4_0>(product, part),
+        Packing::Q4K => share::<Q4K>(product, part),
+        Packing::Q5K => share::<Q5K>(product, part),
+        Packing::Q6K => share::<Q6K>(product, part),
+        Packing::Int8 => share::<Int8>(product, part),
+        Packing::Int4 => share::<Int4>(product, part),
+    }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn share<L: Lanes>(product: &Product, part: &Part) {
+    for panel in part.panels.clone() {
+        match part.rows {
+            0 => {}
+            1 => few::<L, 1>(product, part, panel),
+            2 => few::<L, 2>(product, part, panel),
+            3 => few::<L, 3>(product, part, panel),
+            4 => few::<L, 4>(product, part, panel),
+            _ => many::<L>(product, part, panel),
+        }
+    }
+}
+
+/// `M` rows by a panel as it lies in memory.
+#[target_feature(enable = "avx2,fma,f16c")]
+fn few<L: Lanes, const M: usize>(product: &Product, part: &Part, panel: usize) {
+    let packing = L::PACKING;
+    let per_group = packing.inputs() / BLOCK;
+    let weights = product.weight.panel(panel);
+    let blocks = product.x.blocks();
+    assert_eq!(weights.len(), product.weight.groups() * packing.group());
+    assert_eq!(product.weight.groups() * per_group, blocks);
+    let rows = Rows::<M>::new(product, part.first_row);
+    let mut totals = [[_mm256_setzero_ps(); 2]; M];
+    for (at, group) in weights.chunks_exact(packing.group()).enumerate() {
+        let group = group.as_ptr();
+        for index in 0..per_group {
+            // SAFETY: the group has a header and `per_group` blocks, and the rows as many blocks as all groups.
+            unsafe {
+                let block = group.add(packing.header() + index * packing.block());
+                rows.add::<L>(group, block, index, at * per_group + index, &mut totals);
+            }
+        }
+    }
+    for (row, totals) in totals.into_iter().enumerate() {
+        let row = part.first_row + row;
+        // SAFETY: this row's outputs of this panel are this task's alone.
+        unsafe {
+            product
+                .out
+                .place(row, panel, product.x.unit(row), &stored(totals))
+        };
+    }
+}
+
+/// Where the integers of `M` rows of activations lie.
+struct Rows<const M: usize> {
+    numbers: [*const i16; M],
+    halves: [*const i32; M],
+    sums: [*const i32; M],
+}
+
+impl<const M: usize> Rows<M> {
+    /// # Panics
+    /// If there are not so many rows.
+    fn new(product: &Product, first: usize) -> Rows<M> {
+        assert!(first + M <= product.x.count());
+        Rows {
+            numbers: std::array::from_fn(|row| product.x.numbers(first + row).as_ptr()),
+            halves: std::array::from_fn(|row| product.x.halves(first + row).as_ptr()),
+            sums: std::array::from_fn(|row| product.x.sums(first + row).as_ptr()),
+        }
+    }
+
+    /// Adds the products with one block to the totals.
+    ///
+    /// # Safety
+    /// `group` points to a group, `block` to block `index` of it, and the rows have a block `at`.
+    #[target_feature(enable = "avx2,fma,f16c")]
+    #[inline]
+    unsafe fn add<L: Lanes>(
+        &self,
+        group: *const u8,
+        block: *const u8,
+        index: usize,
+        at: usize,
+        totals: &mut [Two<__m256>; M],
+    ) {
+        let scaled = L::PACKING.scaled();
+        let parts = BLOCK / scaled;
+        for part in 0..parts {
+            // An offset of all weights is the same as one of the sum.
+            let mut sums = [[_mm256_setzero_si256(); 2]; M];
+            if L::PACKING.offset() != 0 {
+                for (m, sums) in sums.iter_mut().enumerate() {
+                    // SAFETY: the rows have a block `at`.
+                    let sum = unsafe {
+                        match parts {
+                            1 => *self.sums[m].add(at),
+                            _ => *self.halves[m].add(at * parts + part),
+                        }
+                    };
+                    *sums = [_mm256_set1_epi32(-L::PACKING.offset() * sum); 2];
+                }
+            }
+            for quad in 0..scaled / 2 / QUAD {
+                let quad = part * (scaled / 2 / QUAD) + quad;
+                // SAFETY: as the caller vouches, and a block has four quads.
+                let weights = unsafe { L::quad(block, quad) };
+                for (pair, weights) in weights.into_iter().enumerate() {
+                    for (m, sums) in sums.iter_mut().enumerate() {
+                        // SAFETY: the rows have a block `at`, of 16 pairs.
+                        let inputs = unsafe {
+                            let at = at * BLOCK + 2 * (quad * QUAD + pair);
+                            self.numbers[m].add(at).cast::<i32>().read_unaligned()
+                        };
+                        multiply(sums, weights, _mm256_set1_epi32(inputs));
+                    }
+                }
+            }
+            // SAFETY: as the caller vouches.
+            let scales = unsafe { L::scales(group, index * parts + part) };
+            for (totals, sums) in totals.iter_mut().zip(sums) {
+                scale(totals, sums, scales);
+            }
+        }
+        if L::PACKING.has_minima() {
+            // SAFETY: as the caller vouches.
+            let minima = unsafe { L::minima(group, index) };
+            for (m, totals) in totals.iter_mut().enumerate() {
+                // SAFETY: the rows have a block `at`.
+                let sum = _mm256_set1_ps(unsafe { *self.sums[m].add(at) } as f32);
+                take(totals, minima, sum);
+            }
+        }
+    }
+}
+
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+fn multiply(sums: &mut Two<__m256i>, weights: Two<__m256i>, inputs: __m256i) {
+    for (sum, weights) in sums.iter_mut().zip(weights) {
+        *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(weights, inputs));
+    }
+}
+
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+fn scale(totals: &mut Two<__m256>, sums: Two<__m256i>, scales: Two<__m256>) {
+    for ((total, sum), scale) in totals.iter_mut().zip(sums).zip(scales) {
+        *total = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), scale, *total);
+    }
+}
+
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+fn take(totals: &mut Two<__m256>, minima: Two<__m256>, sum: __m256) {
+    for (total, minimum) in totals.iter_mut().zip(minima) {
+        *total = _mm256_fnmadd_ps(minimum, sum, *total);
+    }
+}
+
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+fn stored([low, high]: Two<__m256>) -> [f32; PANEL] {
+    let mut out = [0.0; PANEL];
+    // SAFETY: `out` has room for two registers of eight numbers.
+    unsafe {
+        _mm256_storeu_ps(out.as_mut_ptr(), low);
+        _mm256_storeu_ps(out.as_mut_ptr().add(8), high);
+    }
+    out
+}
+
+/// Some blocks of a panel, widened.
+#[repr(align(64))]
+struct Wide {
+    weights: [i16; RANGE * WIDE],
+    /// Of each block, or of each half block.
+    scales: [f32; RANGE * 2 * PANEL],
+    minima: [f32; RANGE * PANEL],
+}
+
+/// Sums of a chunk of rows.
+#[repr(align(64))]
+struct Totals([[f32; PANEL]; MOST_ROWS]);
+
+/// Any number of rows by a panel, some blocks at a time.
+#[target_feature(enable = "avx2,fma,f16c")]
+fn many<L: Lanes>(product: &Product, part: &Part, panel: usize) {
+    let packing = L::PACKING;
+    let per_group = packing.inputs() / BLOCK;
+    let weights = product.weight.panel(panel);
+    let blocks = product.x.blocks();
+    assert_eq!(weights.len(), product.weight.groups() * packing.group());
+    assert_eq!(product.weight.groups() * per_group, blocks);
+    assert!(part.first_row + part.rows <= product.x.count() && part.rows <= MOST_ROWS);
+    let mut wide = Wide {
+        weights: [0; RANGE * WIDE],
+        scales: [0.0; RANGE * 2 * PANEL],
+        minima: [0.0; RANGE * PANEL],
+    };
+    let mut totals = Totals([[0.0; PANEL]; MOST_ROWS]);
+    let tiles = part.rows.div_ceil(TILE);
+    for first in (0..blocks).step_by(RANGE) {
+        let count = RANGE.min(blocks - first);
+        for slot in 0..count {
+            let (group, index) = ((first + slot) / per_group, (first + slot) % per_group);
+            let group = weights[group * packing.group()..][..packing.group()].as_ptr();
+            // SAFETY: the group has a header and `per_group` blocks, and there are RANGE slots.
+            unsafe { wide.fill::<L>(group, index, slot) };
+        }
+        // Rows are spread evenly, so that no tile is much smaller than the others.
+        let mut row = 0;
+        for tile in 0..tiles {
+            let next = (tile + 1) * part.rows / tiles;
+            let totals = &mut totals.0[row..next];
+            let at = part.first_row + row;
+            match next - row {
+                1 => wide.tile::<L, 1>(product, at, first, count, totals),
+                2 => wide.tile::<L, 2>(product, at, first, count, totals),
+                3 => wide.tile::<L, 3>(product, at, first, count, totals),
+                4 => wide.tile::<L, 4>(product, at, first, count, totals),
+                5 => wide.tile::<L, 5>(product, at, first, count, totals),
+                _ => wide.tile::<L, TILE>(product, at, first, count, totals),
+            }
+            row = next;
+        }
+    }
+    for (row, totals) in totals.0.iter().enumerate().take(part.rows) {
+        let row = part.first_row + row;
+        // SAFETY: this row's outputs of this panel are this task's alone.
+        unsafe { product.out.place(row, panel, product.x.unit(row), totals) };
+    }
+}
+
+impl Wide {
+    /// Widens block `index` of a group into a slot.
+    ///
+    /// # Safety
+    /// `group` points to a group, the index is one of it, and there is such a slot.
+    #[target_feature(enable = "avx2,fma,f16c")]
+    #[inline]
+    unsafe fn fill<L: Lanes>(&mut self, group: *const u8, index: usize, slot: usize) {
+        let packing = L::PACKING;
+        let parts = BLOCK / packing.scaled();
+        // SAFETY: as the caller vouches; a slot has WIDE weights, PANEL scales a part and PANEL minima.
+        unsafe {
+            let block = group.add(packing.header() + index * packing.block());
+            let weights = self.weights.as_mut_ptr().add(slot * WIDE);
+            let offset = _mm256_set1_epi16(packing.offset() as i16);
+            for quad in 0..BLOCK / 2 / QUAD {
+                for (pair, [low, high]) in L::quad(block, quad).into_iter().enumerate() {
+                    let at = weights.add((quad * QUAD + pair) * 2 * PANEL);
+                    _mm256_store_si256(at.cast(), _mm256_sub_epi16(low, offset));
+                    _mm256_store_si256(at.add(PANEL).cast(), _mm256_sub_epi16(high, offset));
+                }
+            }
+            for part in 0..parts {
+                let [low, high] = L::scales(group, index * parts + part);
+                let at = self.scales.as_mut_ptr().add((slot * parts + part) * PANEL);
+                _mm256_store_ps(at, low);
+                _mm256_store_ps(at.add(8), high);
+            }
+            if packing.has_minima() {
+                let [low, high] = L::minima(group, index);
+                let at = self.minima.as_mut_ptr().add(slot * PANEL);
+                _mm256_store_ps(at, low);
+                _mm256_store_ps(at.add(8), high);
+            }
+        }
+    }
+
+    /// Adds the products of `M` rows with all slots to the totals. The rows begin with `row`, the slots with block
+    /// `first` of the rows.
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn tile<L: Lanes, const M: usize>(
+        &self,
+        product: &Product,
+        row: usize,
+        first: usize,
+        count: usize,
+        totals: &mut [[f32; PANEL]],
+    ) {
+        assert!(count <= RANGE && first + count <= product.x.blocks() && totals.len() >= M);
+        let rows = Rows::<M>::new(product, row);
+        let scaled = L::PACKING.scaled();
+        let parts = BLOCK / scaled;
+        for slot in 0..count {
+            for part in 0..parts {
+                let mut sums = [[_mm256_setzero_si256(); 2]; M];
+                for pair in 0..scaled / 2 {
+                    // SAFETY: a slot has 16 pairs of 2 × PANEL weights, and the rows have a block first + slot.
+                    unsafe {
+                        let pair = part * (scaled / 2) + pair;
+                        let at = self.weights.as_ptr().add(slot * WIDE + pair * 2 * PANEL);
+                        let weights = [
+                            _mm256_load_si256(at.cast()),
+                            _mm256_load_si256(at.add(PANEL).cast()),
+                        ];
+                        for (m, sums) in sums.iter_mut().enumerate() {
+                            let at = (first + slot) * BLOCK + 2 * pair;
+                            let inputs = rows.numbers[m].add(at).cast::<i32>().read_unaligned();
+                            multiply(sums, weights, _mm256_set1_epi32(inputs));
+                        }
+                    }
+                }
+                // SAFETY: a slot has PANEL scales a part.
+                let scales =
+                    unsafe { loaded(self.scales.as_ptr().add((slot * parts + part) * PANEL)) };
+                for (m, sums) in sums.into_iter().enumerate() {
+                    // SAFETY: there are M rows of totals, of PANEL numbers each.
+                    unsafe {
+                        let at = totals.as_mut_ptr().add(m).cast::<f32>();
+                        let mut total = loaded(at);
+                        scale(&mut total, sums, scales);
+                        if L::PACKING.has_minima() {
+                            let minima = loaded(self.minima.as_ptr().add(slot * PANEL));
+                            let sum = *rows.sums[m].add(first + slot) as f32;
+                            take(&mut total, minima, _mm256_set1_ps(sum));
+                        }
+                        _mm256_store_ps(at, total[0]);
+                        _mm256_store_ps(at.add(8), total[1]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// # Safety
+/// 16 numbers lie at the address, which is a multiple of 32.
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+unsafe fn loaded(at: *const f32) -> Two<__m256> {
+    // SAFETY: as the caller vouches.
+    unsafe { [_mm256_load_ps(at), _mm256_load_ps(at.add(8))] }
+}

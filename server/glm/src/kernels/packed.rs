@@ -1,0 +1,437 @@
+//! Matrices of few-bit integers, packed for the kernels: Q8_0, Q4_0, Q4_K, Q5_K and Q6_K as GGUF files have them, and
+//! the makers' own integers with a scale a row.
+//!
+//! Takes the rows of blocks of a file, gives the same weights in panels. In a file the weights of one output lie
+//! together. Here 16 outputs lie side by side, a pair of inputs at a time, so that one load brings the same two
+//! inputs' weights for eight outputs, and the sums of 16 outputs never have to be added across a register. A panel is
+//! a run of *groups* (as many inputs as a block of the file), a group is a header of scales and then *blocks* of 32
+//! inputs, a block is 16 pairs of inputs:
+//!
+//! - 8 bits: 32 bytes a pair, (output, input) for 16 outputs.
+//! - 4 to 6 bits: the lower four in 16 bytes a pair, (output, input) for outputs 0 to 7 in the low nibbles and for
+//!   8 to 15 in the high ones. The upper one or two bits follow in a plane of their own that has the same order: 16
+//!   bytes for the next four or two pairs, the first pair's bits lowest, outputs 0 to 7 before 8 to 15.
+//!
+//! | type | bits of a weight in the file | here | a weight is |
+//! |---|---|---|---|
+//! | Q8_0 | 8.5 | 8.5 | d · q |
+//! | Q4_0 | 4.5 | 4.5 | d · (q − 8) |
+//! | Q4_K | 4.5 | 4.625 | d · s · q − dmin · m, s and m in a byte each rather than in 6 bits |
+//! | Q5_K | 5.5 | 5.625 | the same |
+//! | Q6_K | 6.5625 | 6.5625 | d · s · (q − 32), a scale s for each 16 inputs |
+//! | int8, int4 | 8, 4 | 8, 4 | q, with an f32 scale an output |
+//!
+//! Q5_0 is held as Q8_0 and Q3_K as Q6_K, both without loss. The last panel is filled up with zeros, and so is the
+//! last block of a row of int8 or int4 that is no multiple of 32.
+
+mod file;
+
+use super::Unpack;
+use half::f16;
+
+/// Outputs in a panel.
+pub(crate) const PANEL: usize = 16;
+/// Inputs in a block.
+pub(crate) const BLOCK: usize = 32;
+/// Weights of one block column of a panel.
+pub(crate) const WIDE: usize = PANEL * BLOCK;
+
+/// How the weights of a matrix are packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Packing {
+    /// Bytes with an f16 scale for 32.
+    Q8_0,
+    /// Nibbles with an f16 scale for 32.
+    Q4_0,
+    /// Nibbles with a scale and a minimum for 32, f16 factors of both for 256.
+    Q4K,
+    /// The same with five bits.
+    Q5K,
+    /// Six bits with a scale for 16, an f16 factor for 256.
+    Q6K,
+    /// Bytes with a scale an output.
+    Int8,
+    /// Nibbles with a scale an output.
+    Int4,
+}
+
+impl Packing {
+    /// Inputs of a group.
+    pub(crate) const fn inputs(self) -> usize {
+        match self {
+            Packing::Q4K | Packing::Q5K | Packing::Q6K => 256,
+            _ => BLOCK,
+        }
+    }
+
+    /// Bytes before the blocks of a group: for Q8_0 and Q4_0 16 scales; for Q4_K and Q5_K 16 factors of scales, 16 of
+    /// minima, then for each block 16 scales and 16 minima; for Q6_K 16 factors, then for each half block 16 scales.
+    pub(crate) const fn header(self) -> usize {
+        match self {
+            Packing::Q8_0 | Packing::Q4_0 => 2 * PANEL,
+            Packing::Q4K | Packing::Q5K => 4 * PANEL + 8 * 2 * PANEL,
+            Packing::Q6K => 2 * PANEL + 16 * PANEL,
+            Packing::Int8 | Packing::Int4 => 0,
+        }
+    }
+
+    /// Bits that lie in the upper plane.
+    const fn upper_bits(self) -> usize {
+        match self {
+            Packing::Q5K => 1,
+            Packing::Q6K => 2,
+            _ => 0,
+        }
+    }
+
+    /// Whether a weight is a byte, not nibbles and upper bits.
+    const fn is_bytes(self) -> bool {
+        matches!(self, Packing::Q8_0 | Packing::Int8)
+    }
+
+    /// Bytes of a block.
+    pub(crate) const fn block(self) -> usize {
+        if self.is_bytes() {
+            WIDE
+        } else {
+            WIDE / 2 + WIDE / 8 * self.upper_bits()
+        }
+    }
+
+    /// Bytes of a group.
+    pub(crate) const fn group(self) -> usize {
+        self.header() + self.inputs() / BLOCK * self.block()
+    }
+
+    /// What is taken from the stored number to get the weight in units of its scale.
+    pub(crate) const fn offset(self) -> i32 {
+        match self {
+            Packing::Q4_0 | Packing::Int4 => 8,
+            Packing::Q6K => 32,
+            _ => 0,
+        }
+    }
+
+    /// Inputs that share a scale.
+    pub(crate) const fn scaled(self) -> usize {
+        match self {
+            Packing::Q6K => 16,
+            _ => BLOCK,
+        }
+    }
+
+    /// Whether a minimum is taken from each weight.
+    pub(crate) const fn has_minima(self) -> bool {
+        matches!(self, Packing::Q4K | Packing::Q5K)
+    }
+
+    /// The weight of one output of a block, in units of its scale.
+    #[inline(always)]
+    fn code(self, block: &[u8], lane: usize, input: usize) -> i32 {
+        let (pair, odd) = (input / 2, input % 2);
+        if self.is_bytes() {
+            return i32::from(block[2 * PANEL * pair + 2 * lane + odd] as i8);
+        }
+        let (high, at) = (lane / 8, 2 * (lane % 8) + odd);
+        let mut code = i32::from(block[PANEL * pair + at] >> (4 * high) & 0x0f);
+        let bits = self.upper_bits();
+        if bits > 0 {
+            let pairs = 4 / bits;
+            let upper = block[WIDE / 2 + PANEL * (pair / pairs) + at];
+            let upper = upper >> (bits * (2 * (pair % pairs) + high));
+            code |= i32::from(upper & ((1 << bits) - 1)) << 4;
+        }
+        code - self.offset()
+    }
+
+    /// Puts a stored number into a block of zeros.
+    #[inline(always)]
+    fn place(self, block: &mut [u8], lane: usize, input: usize, code: u8) {
+        let (pair, odd) = (input / 2, input % 2);
+        if self.is_bytes() {
+            block[2 * PANEL * pair + 2 * lane + odd] = code;
+            return;
+        }
+        let (high, at) = (lane / 8, 2 * (lane % 8) + odd);
+        block[PANEL * pair + at] |= (code & 0x0f) << (4 * high);
+        let bits = self.upper_bits();
+        if bits > 0 {
+            let pairs = 4 / bits;
+            block[WIDE / 2 + PANEL * (pair / pairs) + at] |=
+                (code >> 4) << (bits * (2 * (pair % pairs) + high));
+        }
+    }
+
+    /// The scale of one output for the inputs from `scaled` × `index` of a group on.
+    #[inline(always)]
+    pub(crate) fn scale(self, group: &[u8], lane: usize, index: usize) -> f32 {
+        let factor = || f16::from_le_bytes([group[2 * lane], group[2 * lane + 1]]).to_f32();
+        match self {
+            Packing::Q8_0 | Packing::Q4_0 => factor(),
+            Packing::Q4K | Packing::Q5K => {
+                factor() * f32::from(group[4 * PANEL + 2 * PANEL * index + lane])
+            }
+            Packing::Q6K => factor() * f32::from(group[2 * PANEL + PANEL * index + lane] as i8),
+            Packing::Int8 | Packing::Int4 => 1.0,
+        }
+    }
+
+    /// The minimum of one output for block `index` of a group.
+    #[inline(always)]
+    pub(crate) fn minimum(self, group: &[u8], lane: usize, index: usize) -> f32 {
+        if !self.has_minima() {
+            return 0.0;
+        }
+        let factor = &group[2 * PANEL + 2 * lane..][..2];
+        f16::from_le_bytes([factor[0], factor[1]]).to_f32()
+            * f32::from(group[4 * PANEL + 2 * PANEL * index + PANEL + lane])
+    }
+
+    /// A block as numbers of 16 bits in units of the scales: (pair, output, input of the pair).
+    #[inline(always)]
+    pub(crate) fn widen(self, block: &[u8], wide: &mut [i16; WIDE]) {
+        if self.is_bytes() {
+            for (wide, &byte) in wide.iter_mut().zip(block) {
+                *wide = i16::from(byte as i8);
+            }
+            return;
+        }
+        let (nibbles, upper) = block.split_at(WIDE / 2);
+        let offset = self.offset() as i16;
+        let (pairs, _) = wide.as_chunks_mut::<{ 2 * PANEL }>();
+        for (wide, nibbles) in pairs.iter_mut().zip(nibbles.as_chunks::<PANEL>().0) {
+            for (i, &byte) in nibbles.iter().enumerate() {
+                wide[i] = i16::from(byte & 0x0f) - offset;
+                wide[PANEL + i] = i16::from(byte >> 4) - offset;
+            }
+        }
+        let bits = self.upper_bits();
+        if bits == 0 {
+            return;
+        }
+        let mask = (1u8 << bits) - 1;
+        for (pairs, upper) in pairs
+            .chunks_exact_mut(4 / bits)
+            .zip(upper.as_chunks::<PANEL>().0)
+        {
+            for (pair, wide) in pairs.iter_mut().enumerate() {
+                for (i, &byte) in upper.iter().enumerate() {
+                    wide[i] += i16::from(byte >> (2 * bits * pair) & mask) << 4;
+                    wide[PANEL + i] += i16::from(byte >> (2 * bits * pair + bits) & mask) << 4;
+                }
+            }
+        }
+    }
+}
+
+/// A matrix (rows, columns) in panels of 16 outputs.
+#[derive(Debug)]
+pub struct PackedMatrix {
+    packing: Packing,
+    rows: usize,
+    columns: usize,
+    panels: Vec<u8>,
+    /// One an output, of int8 and int4.
+    scales: Vec<f32>,
+}
+
+impl PackedMatrix {
+    /// Packs rows as a GGUF file has them.
+    ///
+    /// # Panics
+    /// If there are not exactly the blocks of that many rows.
+    pub fn pack(stored: Stored, blocks: &[u8], rows: usize, columns: usize) -> PackedMatrix {
+        let panels = PackedMatrix::panels_of(stored, blocks, columns);
+        PackedMatrix::of_panels(stored.packing(), panels, Vec::new(), rows, columns)
+    }
+
+    /// The panels of some rows, the first of them the first of a panel. The panels of all rows, one after the other,
+    /// are the matrix's.
+    pub(crate) fn panels_of(stored: Stored, blocks: &[u8], columns: usize) -> Vec<u8> {
+        let packing = stored.packing();
+        let row_bytes = stored.row_bytes(columns);
+        let rows = blocks.len() / row_bytes.max(1);
+        let groups = columns.div_ceil(packing.inputs());
+        let size = packing.group();
+        let mut panels = vec![0; PackedMatrix::size(packing, rows, columns)];
+        let mut block = file::Block::default();
+        for (row, bytes) in blocks.chunks_exact(row_bytes).enumerate() {
+            let panel = &mut panels[row / PANEL * groups * size..][..groups * size];
+            let groups = panel.chunks_exact_mut(size);
+            for (group, bytes) in groups.zip(bytes.chunks(stored.block_bytes())) {
+                block.read(stored, bytes);
+                block.place(packing, group, row % PANEL);
+            }
+        }
+        panels
+    }
+
+    /// The matrix of these panels, with a scale an output or none.
+    ///
+    /// # Panics
+    /// If there are not exactly the panels of that many rows, or not a scale for each row of int8 or int4.
+    pub(crate) fn of_panels(
+        packing: Packing,
+        panels: Vec<u8>,
+        scales: Vec<f32>,
+        rows: usize,
+        columns: usize,
+    ) -> PackedMatrix {
+        let size = PackedMatrix::size(packing, rows, columns);
+        assert_eq!(panels.len(), size, "all panels");
+        let has_scales = matches!(packing, Packing::Int8 | Packing::Int4);
+        assert_eq!(
+            scales.len(),
+            if has_scales { rows } else { 0 },
+            "all scales"
+        );
+        PackedMatrix {
+            packing,
+            rows,
+            columns,
+            panels,
+            scales,
+        }
+    }
+
+    /// Bytes of the panels of that many rows.
+    pub(crate) fn size(packing: Packing, rows: usize, columns: usize) -> usize {
+        rows.div_ceil(PANEL) * columns.div_ceil(packing.inputs()) * packing.group()
+    }
+
+    /// How the weights are packed.
+    pub fn packing(&self) -> Packing {
+        self.packing
+    }
+
+    /// Bytes that the weights take.
+    pub fn bytes(&self) -> usize {
+        self.panels.len() + size_of_val(&self.scales[..])
+    }
+
+    /// Panels of 16 outputs, the last one partly of zeros.
+    pub(crate) fn panel_count(&self) -> usize {
+        self.rows.div_ceil(PANEL)
+    }
+
+    /// Groups of a panel.
+    pub(crate) fn groups(&self) -> usize {
+        self.columns.div_ceil(self.packing.inputs())
+    }
+
+    /// One panel, group by group.
+    pub(crate) fn panel(&self, panel: usize) -> &[u8] {
+        let size = self.groups() * self.packing.group();
+        &self.panels[panel * size..][..size]
+    }
+
+    /// The scales of all outputs; none if each is in the panels.
+    pub(crate) fn scales(&self) -> &[f32] {
+        &self.scales
+    }
+}
+
+impl Unpack for PackedMatrix {
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn columns(&self) -> usize {
+        self.columns
+    }
+
+    fn unpack_row(&self, row: usize, out: &mut [f32]) {
+        let (packing, lane) = (self.packing, row % PANEL);
+        let scale = self.scales.get(row).copied().unwrap_or(1.0);
+        let groups = self.panel(row / PANEL).chunks_exact(packing.group());
+        for (group, out) in groups.zip(out.chunks_mut(packing.inputs())) {
+            let blocks = group[packing.header()..].chunks_exact(packing.block());
+            for (index, (block, out)) in blocks.zip(out.chunks_mut(BLOCK)).enumerate() {
+                let minimum = packing.minimum(group, lane, index);
+                for (input, out) in out.iter_mut().enumerate() {
+                    let at = (index * BLOCK + input) / packing.scaled();
+                    let unit = scale * packing.scale(group, lane, at);
+                    *out = unit * packing.code(block, lane, input) as f32 - minimum;
+                }
+            }
+        }
+    }
+}
+
+pub use file::{ScaledKind, Stored};
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::fixture::Random;
+    use candle_core::quantized::GgmlDType;
+    use std::borrow::Cow;
+
+    /// Every stored type, with candle's name for it where it has one.
+    pub(crate) const STORED: [(Stored, Option<GgmlDType>); 9] = [
+        (Stored::Q8_0, Some(GgmlDType::Q8_0)),
+        (Stored::Q5_0, Some(GgmlDType::Q5_0)),
+        (Stored::Q4_0, Some(GgmlDType::Q4_0)),
+        (Stored::Q3K, Some(GgmlDType::Q3K)),
+        (Stored::Q4K, Some(GgmlDType::Q4K)),
+        (Stored::Q5K, Some(GgmlDType::Q5K)),
+        (Stored::Q6K, Some(GgmlDType::Q6K)),
+        (Stored::Int8, None),
+        (Stored::Int4, None),
+    ];
+
+    #[test]
+    fn unpacking_gives_the_weights_of_the_file() {
+        let mut random = Random::new(5);
+        for (stored, kind) in STORED {
+            let Some(kind) = kind else { continue };
+            let (rows, columns) = (19, 512);
+            let bytes = random.blocks(stored, rows, columns);
+            let file = kind.from_data(Cow::Borrowed(&bytes));
+            let want = file.dequantize(rows * columns).unwrap();
+            let want = want.as_slice::<f32>().unwrap();
+            let matrix = PackedMatrix::pack(stored, &bytes, rows, columns);
+            let mut got = vec![f32::NAN; columns];
+            for (row, want) in want.chunks_exact(columns).enumerate() {
+                matrix.unpack_row(row, &mut got);
+                assert_eq!(got, want, "{stored:?}, row {row}");
+            }
+        }
+    }
+
+    #[test]
+    fn makers_integers_are_signed() {
+        let bytes = [1, 0xff, 0x80, 127];
+        let panels = PackedMatrix::panels_of(Stored::Int8, &bytes, 2);
+        let bytes = PackedMatrix::of_panels(Packing::Int8, panels, vec![0.5, 2.0], 2, 2);
+        let mut row = [f32::NAN; 2];
+        bytes.unpack_row(0, &mut row);
+        assert_eq!(row, [0.5, -0.5]);
+        bytes.unpack_row(1, &mut row);
+        assert_eq!(row, [-256.0, 254.0]);
+
+        let panels = PackedMatrix::panels_of(Stored::Int4, &[0x1f, 0x87], 4);
+        let nibbles = PackedMatrix::of_panels(Packing::Int4, panels, vec![0.5], 1, 4);
+        let mut row = [f32::NAN; 4];
+        nibbles.unpack_row(0, &mut row);
+        assert_eq!(row, [0.5, -0.5, -4.0, 3.5]);
+    }
+
+    #[test]
+    fn widened_blocks_are_the_weights() {
+        let mut random = Random::new(6);
+        for (stored, _) in STORED {
+            let packing = stored.packing();
+            let matrix = random.packed(stored, PANEL, 512);
+            let group = &matrix.panel(0)[..packing.group()];
+            let block = &group[packing.header()..][..packing.block()];
+            let mut wide = [i16::MAX; WIDE];
+            packing.widen(block, &mut wide);
+            for (at, &got) in wide.iter().enumerate() {
+                let (pair, lane, odd) = (at / (2 * PANEL), at / 2 % PANEL, at % 2);
+                let want = packing.code(block, lane, 2 * pair + odd);
+                assert_eq!(i32::from(got), want, "{stored:?}, number {at}");
+            }
+        }
+    }
+}
