@@ -296,13 +296,15 @@ impl Desk {
         self.tally.layer();
         self.sweep_waiting();
         let is_unwanted = || flights.iter().all(Flight::is_cancelled);
-        if !within.is_empty() && !is_unwanted() {
+        // A job that this very pass is for in part need not run it once more beside it.
+        let has_heir = self.has_heir(model, flights);
+        if !within.is_empty() && !is_unwanted() && !has_heir {
             while self.turn(model, within, Rank::Interactive) {}
         }
-        is_unwanted() && !self.has_heir(model, flights)
+        is_unwanted() && !has_heir
     }
 
-    /// Whether the job that took the place of this pass's would have to run most of it again.
+    /// Whether a job waits that would have to run most of this pass again.
     fn has_heir(&self, model: &Model, flights: &[Flight]) -> bool {
         let [flight] = flights else {
             return false;

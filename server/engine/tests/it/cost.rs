@@ -110,7 +110,7 @@ fn cost_of_a_step() {
     let before = engine.counters().interactive.drafted;
     let with_engine = step(&request);
     let drafted = engine.counters().interactive.drafted - before;
-    request.drafts = vec![[&[1, 2], &plain.ids[..]].concat()];
+    request.drafts = vec![[&[1, 2], &plain.ids[..]].concat().into()];
     let with_drafts = step(&request);
     let answer = answer(&engine, request);
     println!(

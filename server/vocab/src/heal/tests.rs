@@ -1,7 +1,6 @@
 //! The constraint against its definition, and against a make-believe model that decodes under it.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
 
 use super::*;
 use crate::fixture;
@@ -164,37 +163,4 @@ fn special_tokens_neither_fit_nor_change_anything() {
     assert_eq!(heal.key(), b"MASK");
     heal.push(vocab.byte_id(b'x'));
     assert!(heal.done() && heal.ids().is_empty() && heal.key().is_empty());
-}
-
-/// `cargo test --release -p vocab -- --ignored --nocapture heal`
-#[test]
-#[ignore = "a measurement"]
-fn the_time_it_takes() {
-    let mut random = Random(5);
-    let mut json: serde_json::Value = serde_json::from_str(&fixture::tokenizer_json()).unwrap();
-    let entries = json["model"]["vocab"].as_object_mut().unwrap();
-    let letters = "etaoinshrdlucmfwypvbgkqjxz_".as_bytes();
-    for id in entries.len() + 100..150_000 {
-        // Short tokens are many and begin alike, as in a real vocabulary.
-        let length = 2 + random.below(10);
-        let mut word: String = (0..length)
-            .map(|_| char::from(letters[random.below(27).min(random.below(27))]))
-            .collect();
-        if id % 2 == 0 {
-            word.insert(0, 'Ġ');
-        }
-        entries.entry(word).or_insert(id.into());
-    }
-    let vocab = Arc::new(Vocab::from_json(json.to_string().as_bytes()).unwrap());
-    let began = Instant::now();
-    vocab.by_bytes();
-    println!("sorting {} ids: {:?}", vocab.len(), began.elapsed());
-    for left in [" ", " r", "re", "return", " the_", "ï"] {
-        let began = Instant::now();
-        let mut count = 0;
-        for _ in 0..100 {
-            count = Heal::new(vocab.clone(), left.as_bytes()).ids().len();
-        }
-        println!("{left:?}: {count} ids, {:?}", began.elapsed() / 100);
-    }
 }
