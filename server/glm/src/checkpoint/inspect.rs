@@ -4,7 +4,7 @@
 
 use super::{
     Checkpoint, GgufTokenizer, Source,
-    load::Form,
+    load::{self, Form},
     needs::{Need, Shape, needs},
     view::View,
 };
@@ -73,9 +73,12 @@ impl Info {
                 Shape::Matrix(rows, columns) => {
                     form(columns).bytes(rows as u64, columns as u64, stored(&need.name))
                 }
-                Shape::Experts(count, rows, columns) => {
-                    form(columns).bytes((count * rows) as u64, columns as u64, stored(&need.name))
-                }
+                Shape::Experts(count, rows, columns) => match form(columns) {
+                    Form::Stored => stored(&need.name),
+                    form => {
+                        (count as u64).saturating_mul(form.bytes(rows as u64, columns as u64, 0))
+                    }
+                },
             }
         });
         let token = 4 * self.config.layers as u64 * self.config.attention.cached() as u64;
@@ -96,10 +99,15 @@ pub fn inspect(source: &Source) -> Result<Info, Error> {
             let Ok(Some(view)) = checkpoint.find(&need.name) else {
                 continue;
             };
+            let (_, columns) = need.shape.matrix();
+            let parts = match need.shape {
+                Shape::Experts(count, ..) => count,
+                _ => 1,
+            };
             tensors.push(TensorInfo {
                 kind: kind(&view),
                 bytes: view.bytes(),
-                held: view.held(),
+                held: load::held_as_stored(&view, columns, parts),
                 shape: view.shape,
                 name: need.name,
             });

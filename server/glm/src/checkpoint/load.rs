@@ -108,13 +108,37 @@ fn packed_size(stored: Stored, rows: u64, columns: u64) -> u64 {
 }
 
 /// Bytes that a matrix of a type of GGML's takes in memory.
-pub(super) fn held(kind: GgmlDType, rows: u64, columns: u64) -> u64 {
+fn held(kind: GgmlDType, rows: u64, columns: u64) -> u64 {
     let count = rows.saturating_mul(columns);
     match (kind, packed_as(kind)) {
         (_, Some(stored)) => packed_size(stored, rows, columns),
         (GgmlDType::F32, _) => count.saturating_mul(4),
         _ => count.saturating_mul(2),
     }
+}
+
+/// Bytes that the view takes in memory as a matrix of `columns` numbers a row in the types stored, in `parts` matrices
+/// of as many rows.
+pub(super) fn held_as_stored(view: &View, columns: usize, parts: usize) -> u64 {
+    let sheet = |sheet: &Sheet, rows: usize, columns: usize| match sheet.kind {
+        Kind::Ggml(kind) => held(kind, rows as u64, columns as u64),
+        _ => Form::Scaled(scaled_kind(sheet, columns)).bytes(rows as u64, columns as u64, 0),
+    };
+    let run = |run: &[Strip]| -> u64 {
+        let rows = run.iter().map(|strip| strip.rows).sum();
+        match &run[0].sheets[..] {
+            [one] => sheet(one, rows, columns),
+            sheets => sheets
+                .iter()
+                .map(|each| sheet(each, rows, columns_of(each, &run[0], columns)))
+                .sum(),
+        }
+    };
+    let views = view.split(parts).unwrap_or_default();
+    views
+        .iter()
+        .flat_map(|view| runs(view, columns).map(run))
+        .sum()
 }
 
 /// The view as a matrix of `columns` numbers a row.
@@ -305,15 +329,32 @@ fn joined<T: Send>(
     Ok(out)
 }
 
+/// Runs of strips of one type.
+fn runs<'a, 'b>(view: &'a View<'b>, columns: usize) -> impl Iterator<Item = &'a [Strip<'b>]> {
+    let is_same = move |a: &Strip, b: &Strip| match (&a.sheets[..], &b.sheets[..]) {
+        ([a], [b]) => a.kind == b.kind && a.bits(columns) == b.bits(columns),
+        _ => false,
+    };
+    view.strips.chunk_by(is_same)
+}
+
+/// The integers of a sheet that is to have `columns` weights a row.
+fn scaled_kind(sheet: &Sheet, columns: usize) -> ScaledKind {
+    match sheet.bits(columns) {
+        Some(4) => ScaledKind::Int4,
+        _ => ScaledKind::Int8,
+    }
+}
+
+/// Weights that a row of one of the sheets of a strip has, of `columns` together.
+fn columns_of(sheet: &Sheet, strip: &Strip, columns: usize) -> usize {
+    let stored: usize = strip.sheets.iter().map(Sheet::columns).sum();
+    sheet.columns() * columns / stored.max(1)
+}
+
 /// Each run of strips of one type becomes a matrix; several are stacked.
 fn stored(view: &View, columns: usize, release: Release) -> Result<Matrix, Error> {
-    let runs = view
-        .strips
-        .chunk_by(|a, b| match (&a.sheets[..], &b.sheets[..]) {
-            ([a], [b]) => a.kind == b.kind && a.bits(columns) == b.bits(columns),
-            _ => false,
-        });
-    let mut parts = runs
+    let mut parts = runs(view, columns)
         .map(|run| one(run, columns, release))
         .collect::<Result<Vec<_>, _>>()?;
     Ok(match parts.len() {
@@ -354,10 +395,7 @@ fn one(run: &[Strip], columns: usize, release: Release) -> Result<Matrix, Error>
         Kind::Ggml(kind) => ggml(&view, columns, kind, release, |slab| Ok(stored_bytes(slab))),
         _ => {
             let scales = run.iter().filter_map(|strip| strip.sheets[0].scales());
-            let kind = match run[0].sheets[0].bits(columns) {
-                Some(4) => ScaledKind::Int4,
-                _ => ScaledKind::Int8,
-            };
+            let kind = scaled_kind(&run[0].sheets[0], columns);
             let scales = scales.flatten().collect();
             let panels = panels(&view, columns, kind.into(), release, |slab| {
                 Ok(stored_bytes(slab))
@@ -372,13 +410,12 @@ fn one(run: &[Strip], columns: usize, release: Release) -> Result<Matrix, Error>
 
 /// Sheets with scales of their own cannot share a row.
 fn beside(strip: &Strip, columns: usize, release: Release) -> Result<Matrix, Error> {
-    let stored: usize = strip.sheets.iter().map(Sheet::columns).sum();
     let parts = strip.sheets.iter().map(|sheet| {
         let alone = Strip {
             rows: strip.rows,
             sheets: vec![*sheet],
         };
-        let columns = sheet.columns() * columns / stored.max(1);
+        let columns = columns_of(sheet, strip, columns);
         one(&[alone], columns, release)
     });
     Ok(Matrix::Beside(parts.collect::<Result<_, _>>()?))

@@ -5,8 +5,6 @@
 //! Concatenating matrices, taking single heads out of an interleaved one, merging the shards of a parallel run: all
 //! of it is done here on addresses alone, and nothing is copied until a tensor is loaded. Knows nothing of names.
 
-use super::load::{self, Form};
-use crate::kernels::ScaledKind;
 use candle_core::quantized::{GgmlDType, QuantizedType};
 use half::{bf16, f16};
 use std::{borrow::Cow, ops::Range};
@@ -303,19 +301,6 @@ impl<'a> View<'a> {
     pub(crate) fn bytes(&self) -> u64 {
         let bytes = |sheet: &Sheet| sheet.bytes.len() + sheet.scales.map_or(0, |it| it.1.len());
         self.sheets().map(|sheet| bytes(sheet) as u64).sum()
-    }
-
-    /// Bytes that it takes in memory in the same types, as they are packed there.
-    pub(crate) fn held(&self) -> u64 {
-        let bytes = |sheet: &Sheet| {
-            let (rows, columns) = (sheet.rows as u64, sheet.columns as u64);
-            match sheet.kind {
-                Kind::Ggml(kind) => load::held(kind, rows, columns),
-                // Half as many bytes of two nibbles take the same room.
-                _ => Form::Scaled(ScaledKind::Int8).bytes(rows, columns, 0),
-            }
-        };
-        self.sheets().map(bytes).sum()
     }
 
     /// The stored tensors' parts that the view is made of.

@@ -20,7 +20,7 @@ pub use attention::{Heads, Keys, attend};
 pub use exponential::log_sum_exp;
 pub use latent::{HeadMatrices, attend_latent, times_heads};
 pub use norm::{layer_norm, rms_norm, rms_row};
-pub use packed::matmul_packed;
+pub use packed::{add_packed, matmul_packed};
 pub use pool::Pool;
 pub use rotary::{Heads as TurnedHeads, Turns, rotate};
 pub use unpacked::matmul_unpacked;

@@ -33,6 +33,26 @@ pub(crate) struct Products {
     part: Vec<f32>,
 }
 
+impl Products {
+    /// out(t, first + n) ← Σ x(t, k) · weight(n, k) + bias(n), where the activations have been set to x. They are not
+    /// any more if the packing is fine.
+    fn packed(
+        &mut self,
+        x: Rows,
+        weight: &PackedMatrix,
+        bias: &[f32],
+        out: &mut [f32],
+        first: usize,
+        pool: &cpu::Pool,
+    ) {
+        cpu::matmul_packed(&self.activations, weight, bias, out, first, pool);
+        if weight.packing().is_fine() {
+            self.activations.set_rest(x, pool);
+            cpu::add_packed(&self.activations, weight, out, first, pool);
+        }
+    }
+}
+
 impl Matrix {
     /// out ← x · weightᵀ + bias. `out` is x.count() × outputs; `bias` may be empty.
     pub(crate) fn multiply(
@@ -46,7 +66,7 @@ impl Matrix {
         match self {
             Matrix::Packed(weight) => {
                 products.activations.set(x, pool);
-                cpu::matmul_packed(&products.activations, weight, bias, out, 0, pool);
+                products.packed(x, weight, bias, out, 0, pool);
                 return Ok(());
             }
             Matrix::Half(weight) => {
@@ -66,8 +86,8 @@ impl Matrix {
                         if !is_set {
                             products.activations.set(x, pool);
                         }
-                        is_set = true;
-                        cpu::matmul_packed(&products.activations, weight, &[], out, first, pool);
+                        is_set = !weight.packing().is_fine();
+                        products.packed(x, weight, &[], out, first, pool);
                         first += weight.rows();
                         continue;
                     }
@@ -283,8 +303,9 @@ mod tests {
             packed(Stored::Q4K, 20),
             packed(Stored::Q6K, 7),
             half(&mut Random::new(3), 3, 256),
+            packed(Stored::Int4, 5),
             packed(Stored::Q8_0, 16),
         ];
-        check(&Matrix::Stack(types), 46, 256);
+        check(&Matrix::Stack(types), 51, 256);
     }
 }

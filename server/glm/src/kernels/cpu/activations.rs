@@ -27,6 +27,21 @@ pub struct Activations {
 impl Activations {
     /// Brings the rows to integers, shared out over the pool if they are many.
     pub fn set(&mut self, x: Rows, pool: &Pool) {
+        self.bring(x, false, pool);
+    }
+
+    /// Brings to integers what [`Activations::set`] rounded off the same rows. The products with both, added, are
+    /// those with the rows as they are.
+    ///
+    /// # Panics
+    /// If the rows are not as many or as wide.
+    pub fn set_rest(&mut self, x: Rows, pool: &Pool) {
+        let size = (x.count(), x.width().div_ceil(BLOCK));
+        assert_eq!(size, (self.count, self.blocks), "the same rows");
+        self.bring(x, true, pool);
+    }
+
+    fn bring(&mut self, x: Rows, is_rest: bool, pool: &Pool) {
         let blocks = x.width().div_ceil(BLOCK);
         (self.count, self.blocks) = (x.count(), blocks);
         let grow = |len: usize, needed: usize| len.max(needed);
@@ -49,7 +64,8 @@ impl Activations {
                 // SAFETY: the vectors have been grown to hold `count` rows, each row is one task's alone, and the
                 // vectors stay borrowed until all tasks are done.
                 let (numbers, halves, sums, unit) = unsafe { parts.row(row, blocks) };
-                *unit = quantize(x.row(row), numbers, halves, sums);
+                let taken = if is_rest { *unit } else { 0.0 };
+                *unit = quantize(x.row(row), taken, numbers, halves, sums);
             }
         });
     }
@@ -123,36 +139,62 @@ impl Parts {
 }
 
 /// Writes a row as integers of at most 16 bits, with the sums of 16 and 32 of them, and returns what one unit is worth.
-/// A row with a number that is not finite becomes zeros of a unit that is not finite.
-fn quantize(x: &[f32], numbers: &mut [i16], halves: &mut [i32], sums: &mut [i32]) -> f32 {
+/// Before, `taken` times the integers that are there is taken from the row, if that is not zero. A row with a number
+/// that is not finite becomes zeros of a unit that is not finite.
+fn quantize(
+    x: &[f32],
+    taken: f32,
+    numbers: &mut [i16],
+    halves: &mut [i32],
+    sums: &mut [i32],
+) -> f32 {
     #[cfg(target_arch = "x86_64")]
     if super::has_avx2() {
         // SAFETY: the machine has the instructions.
-        return unsafe { quantize_avx2(x, numbers, halves, sums) };
+        return unsafe { quantize_avx2(x, taken, numbers, halves, sums) };
     }
-    quantize_plain(x, numbers, halves, sums)
+    quantize_plain(x, taken, numbers, halves, sums)
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn quantize_avx2(x: &[f32], numbers: &mut [i16], halves: &mut [i32], sums: &mut [i32]) -> f32 {
-    quantize_plain(x, numbers, halves, sums)
+fn quantize_avx2(
+    x: &[f32],
+    taken: f32,
+    numbers: &mut [i16],
+    halves: &mut [i32],
+    sums: &mut [i32],
+) -> f32 {
+    quantize_plain(x, taken, numbers, halves, sums)
 }
 
 #[inline(always)]
-fn quantize_plain(x: &[f32], numbers: &mut [i16], halves: &mut [i32], sums: &mut [i32]) -> f32 {
+fn quantize_plain(
+    x: &[f32],
+    taken: f32,
+    numbers: &mut [i16],
+    halves: &mut [i32],
+    sums: &mut [i32],
+) -> f32 {
     // Adding 1.5 × 2^23 leaves the nearest integer in the low bits of the sum.
     const ROUND: f32 = 12_582_912.0;
-    const LANES: usize = 32;
+    const LANES: usize = BLOCK;
+    if taken == 0.0 {
+        numbers.fill(0);
+    }
     // Without their sign, the bits of floats are ordered as the floats are, what is not finite above all others.
+    let value = |x: f32, number: i16| x - taken * f32::from(number);
+    let size = |x: f32, number: i16| value(x, number).to_bits() & 0x7fff_ffff;
     let (chunks, rest) = x.as_chunks::<LANES>();
+    let (number_chunks, _) = numbers.as_chunks::<LANES>();
     let mut largest = [0u32; LANES];
-    for chunk in chunks {
-        for (largest, x) in largest.iter_mut().zip(chunk) {
-            *largest = (*largest).max(x.to_bits() & 0x7fff_ffff);
+    for (chunk, numbers) in chunks.iter().zip(number_chunks) {
+        for (largest, (&x, &number)) in largest.iter_mut().zip(chunk.iter().zip(numbers)) {
+            *largest = (*largest).max(size(x, number));
         }
     }
-    let rest = rest.iter().map(|x| x.to_bits() & 0x7fff_ffff);
+    let rest = rest.iter().zip(number_chunks.last().into_iter().flatten());
+    let rest = rest.map(|(&x, &number)| size(x, number));
     let largest = f32::from_bits(largest.into_iter().chain(rest).fold(0, u32::max));
     if !largest.is_finite() || largest < SMALLEST {
         numbers.fill(0);
@@ -161,8 +203,8 @@ fn quantize_plain(x: &[f32], numbers: &mut [i16], halves: &mut [i32], sums: &mut
         return if largest.is_finite() { 0.0 } else { largest };
     }
     let per_unit = f32::from(i16::MAX) / largest;
-    for (number, x) in numbers.iter_mut().zip(x) {
-        *number = (x * per_unit + ROUND).to_bits() as i16;
+    for (number, &x) in numbers.iter_mut().zip(x) {
+        *number = (value(x, *number) * per_unit + ROUND).to_bits() as i16;
     }
     numbers[x.len()..].fill(0);
     let (blocks, _) = numbers.as_chunks::<16>();
@@ -205,6 +247,25 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn the_rest_is_what_was_rounded_off() {
+        let x = Random::new(2).normal(3 * 70);
+        let pool = Pool::new(1).unwrap();
+        let mut activations = Activations::default();
+        let mut sums = vec![0.0f64; 3 * 70];
+        for is_rest in [false, true] {
+            activations.bring(Rows::new(&x, 70), is_rest, &pool);
+            for (row, sums) in sums.chunks_exact_mut(70).enumerate() {
+                for (sum, &number) in sums.iter_mut().zip(activations.numbers(row)) {
+                    *sum += f64::from(activations.unit(row)) * f64::from(number);
+                }
+            }
+        }
+        for (sum, x) in sums.iter().zip(x) {
+            assert!((sum - f64::from(x)).abs() < 4e-7, "{sum} is not {x}");
         }
     }
 }

@@ -45,6 +45,32 @@ pub fn matmul_packed(
     first: usize,
     pool: &Pool,
 ) {
+    multiply(x, weight, bias, false, out, first, pool);
+}
+
+/// out(t, first + n) ← out(t, first + n) + Σ x(t, k) · weight(n, k), for the rest of activations.
+///
+/// # Panics
+/// If a size is wrong.
+pub fn add_packed(
+    x: &Activations,
+    weight: &PackedMatrix,
+    out: &mut [f32],
+    first: usize,
+    pool: &Pool,
+) {
+    multiply(x, weight, &[], true, out, first, pool);
+}
+
+fn multiply(
+    x: &Activations,
+    weight: &PackedMatrix,
+    bias: &[f32],
+    adds: bool,
+    out: &mut [f32],
+    first: usize,
+    pool: &Pool,
+) {
     let (count, outputs, panels) = (x.count(), weight.rows(), weight.panel_count());
     if count == 0 || outputs == 0 {
         return;
@@ -71,6 +97,7 @@ pub fn matmul_packed(
         outputs,
         bias,
         scales: weight.scales(),
+        adds,
     };
     let product = Product { x, weight, out };
     pool.run(chunks * shares, &|task| {
@@ -200,7 +227,10 @@ struct Out<'a> {
     stride: usize,
     outputs: usize,
     bias: &'a [f32],
+    /// One an output, or none.
     scales: &'a [f32],
+    /// Whether the products are added to what is there.
+    adds: bool,
 }
 
 // SAFETY: tasks write to different numbers, as `matmul_packed` shares them out.
@@ -219,13 +249,18 @@ impl Out<'_> {
         let out = unsafe {
             std::slice::from_raw_parts_mut(self.numbers.add(row * self.stride + first), count)
         };
-        for (out, total) in out.iter_mut().zip(totals) {
-            *out = total * unit;
-        }
+        let mut products = totals.map(|total| total * unit);
         if !self.scales.is_empty() {
-            for (out, scale) in out.iter_mut().zip(&self.scales[first..]) {
-                *out *= scale;
+            for (product, scale) in products.iter_mut().zip(&self.scales[first..]) {
+                *product *= scale;
             }
+        }
+        if self.adds {
+            for (out, product) in out.iter_mut().zip(products) {
+                *out += product;
+            }
+        } else {
+            out.copy_from_slice(&products[..count]);
         }
         if !self.bias.is_empty() {
             for (out, bias) in out.iter_mut().zip(&self.bias[first..]) {
@@ -287,6 +322,7 @@ mod tests {
                 outputs: weight.rows(),
                 bias,
                 scales: weight.scales(),
+                adds: false,
             },
         };
         for first_row in (0..rows.count()).step_by(MOST_ROWS) {
