@@ -187,7 +187,32 @@ fn an_engine_is_measured_as_llama_bench_does() {
         figures["prefill"]["rounds"].as_array().map(Vec::len),
         Some(2)
     );
+    assert!(figures["lookup"].is_null(), "{figures}");
     let output = bench(&["engine", "--prompt=100000"]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && said.contains("512"), "{said}");
+}
+
+/// The bench itself fails if drafts change a single token.
+#[test]
+fn drafts_write_the_same_code() {
+    let (figures, output) = figures(&[
+        "engine",
+        "--prompt=256",
+        "--generate=32",
+        "--repeat=1",
+        "--lookup",
+        "--text=server/text/src/document.rs",
+        "--places=4",
+        "--json",
+    ]);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let lookup = &figures["lookup"];
+    assert_eq!(lookup["tokens"].as_u64(), Some(4 * 32), "{figures}");
+    assert_eq!(lookup["decode_tps"], figures["decode_tps"]);
+    assert!(lookup["tokens_a_pass"].as_f64() >= Some(1.0), "{figures}");
 }

@@ -5,6 +5,7 @@ mod buffer;
 mod client;
 pub mod engine;
 pub mod latency;
+mod lookup;
 mod pairs;
 mod process;
 mod recording;

@@ -333,6 +333,15 @@ pub struct EngineArgs {
     /// Tokens to write
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     pub generate: u32,
+    /// Also write real code, with drafts of what followed the same tokens before
+    #[arg(long)]
+    pub lookup: bool,
+    /// The code, instead of a file of this program's own
+    #[arg(long, value_name = "FILE", requires = "lookup")]
+    pub text: Option<PathBuf>,
+    /// Places in it to write at
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
+    pub places: u16,
     /// Rounds that count
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     pub repeat: u16,

@@ -2,9 +2,11 @@
 //!
 //! Reading: random tokens in one pass from an empty context, the last one's logits computed. Writing: one token a pass
 //! from an empty context, each random, so that choosing a token costs nothing. One round to warm up, then some that
-//! count.
+//! count. With `--lookup` the writing is real code instead, with drafts: see [`crate::bench::lookup`].
 
+use std::fs;
 use std::io::{Write, stdout};
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -12,8 +14,12 @@ use fastrand::Rng;
 use glm::{Chunk, KvCache, Model, Part, Want, Workspace};
 use serde::Serialize;
 
+use crate::bench::lookup::{self, Lookup};
 use crate::flags::EngineArgs;
-use crate::models::open::weights;
+use crate::models::open::{open, weights};
+
+/// The code that drafts are tried on unless another is named.
+const CODE: (&str, &str) = ("script.rs", include_str!("script.rs"));
 
 /// What came of it. Speeds are in tokens a second.
 #[derive(Debug, Serialize)]
@@ -25,10 +31,11 @@ struct Report {
     generate: usize,
     /// The mean over the rounds, as llama-bench prints it.
     prefill_tps: f64,
-    /// The same, writing.
+    /// The same, writing; with drafts if they were asked for.
     decode_tps: f64,
     prefill: Speed,
     decode: Speed,
+    lookup: Option<Lookup>,
 }
 
 /// The speeds of some rounds.
@@ -86,15 +93,19 @@ pub fn run(arguments: &EngineArgs) -> anyhow::Result<()> {
     };
     let prefill = measure(prompt, prompt)?;
     let decode = measure(generate, 1)?;
+    let lookup = arguments.lookup.then(|| look_up(arguments)).transpose()?;
     let report = Report {
         model: model.name().to_owned(),
         threads: arguments.model.threads,
         prompt,
         generate,
         prefill_tps: prefill.mean,
-        decode_tps: decode.mean,
+        decode_tps: lookup
+            .as_ref()
+            .map_or(decode.mean, |lookup| lookup.decode_tps),
         prefill,
         decode,
+        lookup,
     };
     let printed = if arguments.json {
         serde_json::to_string_pretty(&report)?
@@ -105,13 +116,41 @@ pub fn run(arguments: &EngineArgs) -> anyhow::Result<()> {
                 speed.mean, speed.stddev
             )
         };
-        let prefill = line(format!("pp{prompt}"), &report.prefill);
-        format!(
-            "{prefill}\n{}",
-            line(format!("tg{generate}"), &report.decode)
-        )
+        let mut lines = vec![
+            line(format!("pp{prompt}"), &report.prefill),
+            line(format!("tg{generate}"), &report.decode),
+        ];
+        if let Some(Lookup {
+            decode_tps,
+            plain_tps,
+            gain,
+            ..
+        }) = &report.lookup
+        {
+            lines.push(format!(
+                "code     {decode_tps:>9.1} tokens/s with drafts, {plain_tps:.1} without: {gain:.2} times as fast"
+            ));
+        }
+        lines.join("\n")
     };
     writeln!(stdout(), "{printed}").context("cannot write the figures")
+}
+
+/// Writes code with drafts and without.
+fn look_up(arguments: &EngineArgs) -> anyhow::Result<Lookup> {
+    let opened = open(&arguments.model.choice())?;
+    let (prompt, generate) = (arguments.prompt as usize, arguments.generate as usize);
+    // The model's context has room for both, and for what the prompt is framed in.
+    let room = opened.model.config().context.saturating_sub(generate + 1);
+    let sizes = (prompt.min(room), generate, arguments.places.into());
+    match &arguments.text {
+        Some(path) => {
+            let text = fs::read_to_string(path);
+            let text = text.with_context(|| format!("cannot read {} as text", path.display()))?;
+            lookup::run(opened, (path, &text), sizes)
+        }
+        None => lookup::run(opened, (Path::new(CODE.0), CODE.1), sizes),
+    }
 }
 
 fn random(model: &Model, count: usize, rng: &mut Rng) -> Vec<u32> {
