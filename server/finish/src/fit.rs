@@ -50,7 +50,9 @@ pub fn fit(
     let newline = newline(snapshot, offset);
     let mut why = None;
     for mut piece in pieces(text, ask) {
-        if piece.text.trim().is_empty() {
+        // What is left of an answer may be half of the next line, which the whole of it was not.
+        let repeats = following::cut(&piece.text, ask, &below).len() < piece.text.len();
+        if repeats || piece.text.trim().is_empty() {
             why = why.or(Some(Why::RepeatsFollowing));
             continue;
         }
