@@ -9,6 +9,10 @@ use std::sync::Arc;
 /// Most tokens of a draft.
 pub(crate) const LONGEST: usize = 7;
 
+/// Tokens of a draft as long as nothing is known of its job. Products with a matrix take rows by fours: a pass of 4
+/// rows costs 1.6 of 1 row, one of 8 rows 3.3 (`tests/it/cost.rs`), so a shorter draft would hardly be cheaper.
+const SHORT: usize = 3;
+
 /// Tokens that must be the same before a draft is taken from behind them. Of several places the one with more of them
 /// wins, up to the greater number: where text repeats itself a short context is found in many places.
 const CONTEXT: std::ops::RangeInclusive<usize> = 2..=16;
@@ -16,7 +20,7 @@ const CONTEXT: std::ops::RangeInclusive<usize> = 2..=16;
 /// Longest pause after drafts that failed, in tokens.
 const LONGEST_PAUSE: u32 = 32;
 
-/// How one job drafts: the more of its drafts the model agrees with, the longer they are; after failures it pauses.
+/// How one job drafts: long drafts after one that was right to its end, a pause after those that were all wrong.
 #[derive(Debug)]
 pub(crate) struct Drafter {
     length: usize,
@@ -29,7 +33,7 @@ pub(crate) struct Drafter {
 impl Default for Drafter {
     fn default() -> Drafter {
         Drafter {
-            length: 4,
+            length: SHORT,
             pause: 0,
             failures: 0,
         }
@@ -54,37 +58,58 @@ impl Drafter {
             self.pause -= 1;
             return;
         }
-        let mut best = (0, &[][..]);
-        for source in others.iter().map(|other| &**other).chain([ids]) {
-            let (length, found) = look_up(ids, source);
-            if length > best.0 {
-                best = (length, found);
+        let most = most.min(self.length);
+        let mut best = Found::default();
+        let mut found = &[][..];
+        for source in others {
+            let place = look_up(ids, source, |end| most.min(source.len() - end));
+            if place.is_better(best) {
+                (best, found) = (place, &source[..]);
             }
         }
-        draft.extend(best.1.iter().take(most.min(self.length)));
+        // What follows a place here may reach into the draft itself: text that goes round in a circle goes on so.
+        let place = look_up(ids, ids, |_| most);
+        if place.is_better(best) {
+            (best, found) = (place, ids);
+        }
+        for index in best.end..best.end + best.room {
+            draft.push(match found.get(index) {
+                Some(&id) => id,
+                None => draft[index - found.len()],
+            });
+        }
     }
 
     /// The model agreed with the first `accepted` tokens of a draft.
     pub(crate) fn learn(&mut self, drafted: usize, accepted: usize) {
-        if accepted == drafted {
-            self.failures = 0;
-            self.length = (self.length * 2).min(LONGEST);
-        } else if accepted > 0 {
-            self.failures = 0;
-            self.length = (accepted + 1).min(LONGEST);
-        } else {
-            self.failures += 1;
-            self.length = (self.length / 2).max(2);
-            // One draft that fails says little, several in a row a lot.
-            self.pause = (1 << self.failures.min(6)).min(LONGEST_PAUSE) - 2;
-        }
+        self.length = if accepted == drafted { LONGEST } else { SHORT };
+        self.failures = if accepted > 0 { 0 } else { self.failures + 1 };
+        // One draft that fails says little, several in a row a lot.
+        self.pause = ((1 << self.failures.min(6)) - 1).min(LONGEST_PAUSE);
     }
 }
 
-/// The longest end of `ids`, up to the longest context, that is followed by something in `source`, its length, and what
-/// follows it. The last of equals.
-fn look_up<'a>(ids: &[u32], source: &'a [u32]) -> (usize, &'a [u32]) {
-    let mut best = (0, &[][..]);
+/// A place where the last tokens stood before.
+#[derive(Debug, Clone, Copy, Default)]
+struct Found {
+    /// How many of them.
+    context: usize,
+    /// How long a draft can be taken from there.
+    room: usize,
+    /// Behind the context.
+    end: usize,
+}
+
+impl Found {
+    fn is_better(self, other: Found) -> bool {
+        (self.context, self.room) > (other.context, other.room)
+    }
+}
+
+/// The place in `source` with the longest context before it and of these the one with most room behind it, which `room`
+/// tells from the place; the last of equals.
+fn look_up(ids: &[u32], source: &[u32], room: impl Fn(usize) -> usize) -> Found {
+    let mut best = Found::default();
     let Some(last) = ids.last() else {
         return best;
     };
@@ -93,15 +118,14 @@ fn look_up<'a>(ids: &[u32], source: &'a [u32]) -> (usize, &'a [u32]) {
             continue;
         }
         let backwards = source[..end].iter().rev().zip(ids.iter().rev());
-        let length = backwards
+        let context = backwards
             .take(*CONTEXT.end())
             .take_while(|(a, b)| a == b)
             .count();
-        if length > best.0 && CONTEXT.contains(&length) {
-            best = (length, &source[end..]);
-            if length == *CONTEXT.end() {
-                break;
-            }
+        let room = room(end);
+        let found = Found { context, room, end };
+        if CONTEXT.contains(&context) && found.is_better(best) {
+            best = found;
         }
     }
     best
@@ -124,7 +148,13 @@ mod tests {
         assert_eq!(draft(&ids, &[], 3), [5, 6, 7], "the last of two");
         let ids = [1, 2, 3, 4, 9, 9, 2, 3, 5, 6, 7, 1, 2, 3];
         assert_eq!(draft(&ids, &[], 2), [4, 9], "the longer one");
-        assert_eq!(draft(&ids, &[vec![1, 2, 3, 8]], 2), [8], "others first");
+        assert_eq!(
+            draft(&ids, &[vec![1, 2, 3, 8, 8]], 2),
+            [8, 8],
+            "others first"
+        );
+        let short = vec![1, 2, 3, 8];
+        assert_eq!(draft(&ids, &[short], 2), [4, 9], "not if they end");
         assert_eq!(draft(&ids, &[vec![2, 3, 8]], 2), [4, 9], "not if shorter");
         assert_eq!(draft(&ids, &[], 0), [0; 0]);
     }
@@ -134,7 +164,8 @@ mod tests {
         assert_eq!(draft(&[3, 4, 1, 3], &[], 7), [0; 0]);
         assert_eq!(draft(&[1, 2], &[vec![5, 1, 2]], 7), [0; 0]);
         assert_eq!(draft(&[], &[vec![5, 1, 2]], 7), [0; 0]);
-        assert_eq!(draft(&[7, 7, 7], &[], 7), [7], "runs look at themselves");
+        assert_eq!(draft(&[7, 7, 7], &[], 7), [7; SHORT], "runs go on");
+        assert_eq!(draft(&[1, 9, 8, 9, 8], &[], 7), [9, 8, 9], "circles, too");
     }
 
     #[test]
@@ -146,19 +177,17 @@ mod tests {
             drafter.draft(&ids, &[], LONGEST, &mut out);
             out.len()
         };
-        assert_eq!(next(&mut drafter), 4);
-        drafter.learn(4, 4);
-        assert_eq!(next(&mut drafter), 7);
-        for (pause, length) in [(0, 3), (2, 2), (6, 2), (14, 2), (30, 2), (30, 2)] {
-            drafter.learn(2, 0);
+        assert_eq!(next(&mut drafter), SHORT);
+        drafter.learn(SHORT, SHORT);
+        assert_eq!(next(&mut drafter), LONGEST);
+        for pause in [1, 3, 7, 15, 31, 32, 32] {
+            drafter.learn(LONGEST, 0);
             for _ in 0..pause {
                 assert_eq!(next(&mut drafter), 0);
             }
-            assert_eq!(next(&mut drafter), length);
+            assert_eq!(next(&mut drafter), SHORT);
         }
-        drafter.learn(2, 1);
-        assert_eq!(drafter.length, 2);
-        drafter.learn(2, 2);
-        assert_eq!(next(&mut drafter), 4);
+        drafter.learn(SHORT, 1);
+        assert_eq!(next(&mut drafter), SHORT);
     }
 }

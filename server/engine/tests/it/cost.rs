@@ -1,12 +1,29 @@
 //! What the engine and its drafts cost. `cargo test --release -p engine -- --ignored --nocapture cost`
 
-use crate::harness::{PLENTY, answer, job};
-use engine::{Class, Engine, Job};
+use crate::harness::{PLENTY, answer, job, watched};
+use engine::{Allowed, Class, Engine, Flow, Job, Watch};
 use glm::{
     Chunk, Part, Want,
     fixture::{self, Weights},
 };
 use std::time::{Duration, Instant};
+
+/// Lets one token come at each step, so that the answer is given and nothing in it comes twice.
+struct Given(std::ops::RangeInclusive<u32>, [u32; 1]);
+
+impl Watch for Given {
+    fn token(&mut self, _: u32) -> Flow {
+        self.1 = [self.0.next().expect("there are more than tokens asked for")];
+        Flow::More
+    }
+
+    fn allowed(&self) -> Allowed<'_> {
+        Allowed::Only {
+            key: b"given",
+            ids: &self.1,
+        }
+    }
+}
 
 fn median(mut times: Vec<Duration>) -> Duration {
     times.sort();
@@ -101,21 +118,28 @@ fn cost_of_a_step() {
     let alone = median(steps.collect());
 
     let engine = Engine::start(fixture::model(&config, Weights::Q8, 1), 0);
-    let step = |job: &Job| {
-        let times = (0..9).map(|_| answer(&engine, job.clone()).decode / 99);
+    let time = |job: &Job, is_given: bool| {
+        let times = (0..15).map(|_| {
+            let given = || Box::new(Given(3001..=4000, [3000]));
+            let answer = match is_given {
+                true => watched(&engine, job.clone(), given()),
+                false => answer(&engine, job.clone()),
+            };
+            assert!(!is_given || answer.drafted == 0);
+            answer.decode / 99
+        });
         median(times.collect())
     };
+    let given = time(&request, true);
+    println!("a pass alone {alone:?}, a step of the engine {given:?}");
     let plain = answer(&engine, request.clone());
-    // No token comes twice in a row of this prompt, so that nothing is drafted from it.
-    let before = engine.counters().interactive.drafted;
-    let with_engine = step(&request);
-    let drafted = engine.counters().interactive.drafted - before;
+    let own = time(&request, false);
     request.drafts = vec![[&[1, 2], &plain.ids[..]].concat().into()];
-    let with_drafts = step(&request);
-    let answer = answer(&engine, request);
+    let with_drafts = time(&request, false);
+    let planted = answer(&engine, request);
     println!(
-        "a pass alone {alone:?}, a token through the engine {with_engine:?} ({drafted} drafted), with drafts {with_drafts:?} ({} of {} right)",
-        answer.accepted, answer.drafted
+        "a token with drafts from the answer itself {own:?} ({} of {} right), with the answer planted {with_drafts:?} ({} of {} right)",
+        plain.accepted, plain.drafted, planted.accepted, planted.drafted
     );
 
     // A keystroke whose answer is there: nothing but the engine.
@@ -124,13 +148,10 @@ fn cost_of_a_step() {
         max_tokens: 60,
         ..job(&config, Class::Keystroke, 1, &ids, &[1, 2])
     };
-    crate::harness::answer(&engine, request.clone());
+    answer(&engine, request.clone());
     let times = (0..200).map(|_| {
         let began = Instant::now();
-        assert_eq!(
-            crate::harness::answer(&engine, request.clone()).replayed,
-            60
-        );
+        assert_eq!(answer(&engine, request.clone()).replayed, 60);
         began.elapsed()
     });
     println!(

@@ -182,7 +182,7 @@ fn a_cancelled_job_stops_before_the_next_layer() {
             "{} layers after the cancel",
             after - before
         );
-        stopped_early += usize::from(after % 24 != 0);
+        stopped_early += usize::from(!after.is_multiple_of(24));
     }
     assert!(stopped_early > 0);
 }
@@ -214,6 +214,11 @@ fn a_keystroke_takes_over_the_prompt_that_is_being_run_for_it() {
         check(&answer, &expected, "the keystroke");
         let ahead = ahead.recv_timeout(PATIENCE).unwrap();
         assert_eq!(ahead.prefilled + answer.prefilled, 304, "round {round}");
+        let layers = engine.counters().layers;
+        assert!(
+            layers.is_multiple_of(24),
+            "a pass was given up: {layers} layers"
+        );
     }
 }
 

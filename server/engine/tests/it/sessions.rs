@@ -174,8 +174,12 @@ fn choices_serve_again_under_constraints_that_would_have_made_them() {
         let first = spelling(astray.ids[0]);
         let longer = ask(&first);
         assert_eq!(longer.replayed, 8, "a longer key, and the choice is in it");
-        // Without the constraint the choice does not stand.
+        // Without the constraint the choice does not stand, nor does one with a longer key under a shorter.
         assert_eq!(ask(b"").replayed, 0);
+        let mut long = other.to_vec();
+        long.extend(b"0121");
+        assert_eq!(ask(&long).replayed, 0);
+        assert_eq!(ask(&long[..3]).replayed, 0);
     }
 }
 

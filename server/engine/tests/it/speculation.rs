@@ -111,7 +111,7 @@ fn a_planted_text_takes_few_steps() {
     );
     check(&answer, &free, "planted");
     let steps = engine.counters().interactive.steps;
-    assert!(steps <= 10, "{steps} steps for 40 tokens");
+    assert!(steps <= 10, "{steps} steps, {answer:?}");
     assert_eq!(answer.decoded, 40);
     assert!(answer.accepted >= 30 && answer.accepted <= answer.drafted);
 }
