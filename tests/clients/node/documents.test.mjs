@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { afterEach, test } from 'node:test';
-import { killLeftovers, withClient } from './client.mjs';
+import { Trigger, killLeftovers, withClient } from './client.mjs';
 import { behind, lines, offsetAt, positionAt, width } from './text.mjs';
 
 afterEach(killLeftovers);
@@ -108,7 +108,7 @@ function anOffset(text, number) {
 }
 
 for (const encoding of ENCODINGS) {
-  test(`ten thousand edits in ${encoding}`, withClient({ ...offering(encoding), options: { infill: { timings: true } } }, async (client) => {
+  test(`ten thousand edits in ${encoding}`, withClient({ ...offering(encoding), options: { infill: { timings: true, automatic: false } } }, async (client) => {
     await client.ready();
     const number = numbers(7);
     // Plain text, since how much of a syntax tree is there in time is a matter of the machine's speed.
@@ -143,9 +143,13 @@ for (const encoding of ENCODINGS) {
     let shown = 0;
     for (const place of [...Array.from({ length: 12 }, () => anOffset(whole, number)), ...ends.slice(-20)]) {
       const at = positionAt(whole, place, encoding);
-      const [edited, opened] = [await client.complete(uri, at), await client.complete(twin, at)];
+      // Asked by hand, since what the server reads on its own depends on where a cursor was before.
+      const byHand = { context: { triggerKind: Trigger.Invoked } };
+      const [edited, opened] = [await client.complete(uri, at, byHand), await client.complete(twin, at, byHand)];
       assert.deepEqual(edited.items, opened.items, `at ${at.line}:${at.character}`);
-      assert.equal(edited.infill.tokens_prefilled, opened.infill.tokens_prefilled);
+      // The twin's text has been read for the other already.
+      const read = ({ infill }) => infill.tokens_prefilled + infill.tokens_reused;
+      assert.equal(read(edited), read(opened));
       edited.items.forEach((item) => assertFits(client, uri, at, item));
       shown += edited.items.length;
     }

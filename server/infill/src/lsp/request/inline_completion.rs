@@ -106,7 +106,8 @@ async fn items(session: &Arc<Session>, asked: Asked) -> Result<InlineCompletionL
     if let Some(time) = record.engine_time() {
         session.typing.answered(&url, time);
     }
-    if record.head_tokens > LONG_HEAD || record.anchor.ends_with("near") {
+    let stands_badly = record.head_tokens > LONG_HEAD || record.anchor.ends_with("near");
+    if class == Class::Keystroke && stands_badly {
         typing::read(session, &url);
     }
     let item = match (&outcome.shown, &selected) {
