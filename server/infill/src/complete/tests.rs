@@ -169,7 +169,7 @@ async fn a_cursor_inside_what_was_said_gets_the_rest_without_a_step_of_the_model
             continue;
         };
         let line = text.lines().next().unwrap_or_default().to_owned();
-        let last = line.char_indices().map(|(at, _)| at).last().unwrap_or(0);
+        let last = line.char_indices().next_back().map_or(0, |(at, _)| at);
         for (at, c) in line[..last].char_indices() {
             scene.typed(&c.to_string());
             scene.rooms.store.clear();
