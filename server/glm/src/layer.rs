@@ -122,8 +122,8 @@ pub(crate) struct Layer {
 }
 
 enum Attention {
-    Grouped(Grouped),
-    Latent(Latent),
+    Grouped(Box<Grouped>),
+    Latent(Box<Latent>),
 }
 
 enum FeedForward {
@@ -143,12 +143,12 @@ impl Layer {
         let feed_forward = name("ffn");
         Ok(Layer {
             attention: match config.attention {
-                Kind::Grouped(sizes) => {
-                    Attention::Grouped(Grouped::load(checkpoint, &attention, config, sizes)?)
-                }
-                Kind::Latent(sizes) => {
-                    Attention::Latent(Latent::load(checkpoint, &attention, config, sizes)?)
-                }
+                Kind::Grouped(sizes) => Attention::Grouped(Box::new(Grouped::load(
+                    checkpoint, &attention, config, sizes,
+                )?)),
+                Kind::Latent(sizes) => Attention::Latent(Box::new(Latent::load(
+                    checkpoint, &attention, config, sizes,
+                )?)),
             },
             feed_forward: match config.experts {
                 Some(sizes) if config.has_experts(index) => {

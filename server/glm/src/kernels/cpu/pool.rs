@@ -28,9 +28,9 @@ const SPIN: Duration = Duration::from_micros(20);
 /// A wait for helpers shorter than this is never taken for a core that is held by another process.
 const HELD: Duration = Duration::from_micros(200);
 /// How long helpers that were held up are left alone at first; doubled each time that the next try ends the same way.
-const REST: Duration = Duration::from_millis(25);
+const REST: Duration = Duration::from_millis(5);
 /// The longest that they are left alone.
-const LONGEST_REST: Duration = Duration::from_millis(800);
+const LONGEST_REST: Duration = Duration::from_millis(400);
 
 /// Threads that share out tasks: the caller of [`Pool::run`] and its helpers.
 #[derive(Debug)]
@@ -156,7 +156,7 @@ impl Pool {
             && !self.helpers.is_empty()
             && let Some(mut turn) = self.turn()
         {
-            let asked = turn.allowed().min(tasks - 1);
+            let asked = turn.allowed().min(tasks - 1).min(self.helpers.len());
             if asked > 0 {
                 let began = Instant::now();
                 let done = self.share(tasks, work, asked);
@@ -430,10 +430,6 @@ impl<'a, T> Shards<'a, T> {
     ///
     /// # Safety
     /// While the part is in use, no other part has any of its items.
-    #[expect(
-        clippy::mut_from_ref,
-        reason = "the caller vouches that parts are apart"
-    )]
     pub(super) unsafe fn get(&self, range: Range<usize>) -> &'a mut [T] {
         assert!(range.start <= range.end && range.end <= self.length);
         // SAFETY: the range is within the slice, which is borrowed for 'a; the caller vouches that it is the only

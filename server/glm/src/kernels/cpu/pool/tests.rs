@@ -148,17 +148,43 @@ fn helpers_that_are_held_up_are_left_alone_for_a_while() {
         }
     };
     let is_bent = || pool.turn.lock().unwrap().again.is_some();
+    let hold_up = || {
+        let is_held = (0..100).any(|_| {
+            pool.run(4, &held);
+            is_bent()
+        });
+        assert!(is_held);
+        assert_eq!(pool.turn.lock().unwrap().allowed, 0);
+    };
+    hold_up();
+    // While they rest the caller does all tasks itself, at its own speed. A long rest, lest the test be held up itself.
+    let rest_until = |again| pool.turn.lock().unwrap().again = Some(again);
+    rest_until(Instant::now() + Duration::from_secs(3600));
     for _ in 0..100 {
-        pool.run(4, &held);
-        if is_bent() {
-            break;
-        }
+        pool.run(4, &|_| assert_eq!(thread::current().id(), caller));
     }
-    assert!(is_bent());
-    assert_eq!(pool.turn.lock().unwrap().allowed, 0);
-    // Alone, the caller does all tasks itself, at its own speed.
-    pool.run(4, &|_| assert_eq!(thread::current().id(), caller));
-    thread::sleep(REST + Duration::from_millis(5));
-    assert_eq!(counts(&pool, 4), [1; 4]);
+    rest_until(Instant::now());
+    assert_eq!(pool.turn.lock().unwrap().allowed(), MOST);
     assert!(!is_bent());
+    hold_up();
+}
+
+/// The rest grows as long as each new try ends like the last one, and is short again after a try that went well.
+#[test]
+fn rests_grow_while_a_core_stays_taken() {
+    let mut turn = Turn {
+        allowed: 3,
+        again: None,
+        tried: None,
+        rest: REST,
+    };
+    for rest in [1, 2, 4, 8] {
+        turn.bend(3);
+        assert_eq!((turn.allowed, turn.rest), (1, rest * REST));
+        turn.again = Some(Instant::now());
+        assert_eq!(turn.allowed(), MOST);
+    }
+    turn.tried = Instant::now().checked_sub(Duration::from_secs(1));
+    turn.bend(3);
+    assert_eq!(turn.rest, REST);
 }
