@@ -8,9 +8,10 @@
 //! inputs, a block is 16 pairs of inputs:
 //!
 //! - 8 bits: 32 bytes a pair, (output, input) for 16 outputs.
-//! - 4 to 6 bits: the lower four in 16 bytes a pair, (output, input) for outputs 0 to 7 in the low nibbles and for
-//!   8 to 15 in the high ones. The upper one or two bits follow in a plane of their own that has the same order: 16
-//!   bytes for the next four or two pairs, the first pair's bits lowest, outputs 0 to 7 before 8 to 15.
+//! - 4 to 6 bits: the lower four in 32 bytes for two pairs. Those are 16 numbers of 16 bits, one for each (output,
+//!   input) of outputs 0 to 7, and each has four fields: the first pair, outputs 0 to 7 in the lowest bits, then 8 to
+//!   15, then the second pair alike. So a shift and a mask widen 16 weights. The upper one or two bits follow in a plane
+//!   of their own of the same order: 32 bytes for the next eight or four pairs.
 //!
 //! | type | bits of a weight in the file | here | a weight is |
 //! |---|---|---|---|
@@ -139,12 +140,12 @@ impl Packing {
         if self.is_bytes() {
             return i32::from(block[2 * PANEL * pair + 2 * lane + odd] as i8);
         }
-        let (high, at) = (lane / 8, 2 * (lane % 8) + odd);
-        let mut code = i32::from(block[PANEL * pair + at] >> (4 * high) & 0x0f);
+        let (at, shift) = field(4, pair, lane, odd);
+        let mut code = i32::from(block[at] >> shift & 0x0f);
         let bits = self.upper_bits();
-        if let Some(pairs) = 4usize.checked_div(bits) {
-            let upper = block[WIDE / 2 + PANEL * (pair / pairs) + at];
-            let upper = upper >> (bits * (2 * (pair % pairs) + high));
+        if bits > 0 {
+            let (at, shift) = field(bits, pair, lane, odd);
+            let upper = block[WIDE / 2 + at] >> shift;
             code |= i32::from(upper & ((1 << bits) - 1)) << 4;
         }
         code - self.offset()
@@ -158,12 +159,12 @@ impl Packing {
             block[2 * PANEL * pair + 2 * lane + odd] = code;
             return;
         }
-        let (high, at) = (lane / 8, 2 * (lane % 8) + odd);
-        block[PANEL * pair + at] |= (code & 0x0f) << (4 * high);
+        let (at, shift) = field(4, pair, lane, odd);
+        block[at] |= (code & 0x0f) << shift;
         let bits = self.upper_bits();
-        if let Some(pairs) = 4usize.checked_div(bits) {
-            block[WIDE / 2 + PANEL * (pair / pairs) + at] |=
-                (code >> 4) << (bits * (2 * (pair % pairs) + high));
+        if bits > 0 {
+            let (at, shift) = field(bits, pair, lane, odd);
+            block[WIDE / 2 + at] |= (code >> 4) << shift;
         }
     }
 
@@ -203,27 +204,35 @@ impl Packing {
         }
         let (nibbles, upper) = block.split_at(WIDE / 2);
         let offset = self.offset() as i16;
-        let (pairs, _) = wide.as_chunks_mut::<{ 2 * PANEL }>();
-        for (wide, nibbles) in pairs.iter_mut().zip(nibbles.as_chunks::<PANEL>().0) {
-            for (i, &byte) in nibbles.iter().enumerate() {
-                wide[i] = i16::from(byte & 0x0f) - offset;
-                wide[PANEL + i] = i16::from(byte >> 4) - offset;
-            }
+        spread(nibbles, 4, wide, |wide, field| *wide = field - offset);
+        match self.upper_bits() {
+            1 => spread(upper, 1, wide, |wide, field| *wide += field << 4),
+            2 => spread(upper, 2, wide, |wide, field| *wide += field << 4),
+            _ => {}
         }
-        let bits = self.upper_bits();
-        let Some(per_plane) = 4usize.checked_div(bits) else {
-            return;
-        };
-        let mask = (1u8 << bits) - 1;
-        for (pairs, upper) in pairs
-            .chunks_exact_mut(per_plane)
-            .zip(upper.as_chunks::<PANEL>().0)
-        {
-            for (pair, wide) in pairs.iter_mut().enumerate() {
-                for (i, &byte) in upper.iter().enumerate() {
-                    wide[i] += i16::from(byte >> (2 * bits * pair) & mask) << 4;
-                    wide[PANEL + i] += i16::from(byte >> (2 * bits * pair + bits) & mask) << 4;
-                }
+    }
+}
+
+/// Byte and lowest bit of a field in a plane of fields of so many bits.
+#[inline(always)]
+fn field(bits: usize, pair: usize, lane: usize, odd: usize) -> (usize, usize) {
+    // Pairs that share a byte.
+    let pairs = 4 / bits;
+    let at = 2 * PANEL * (pair / (2 * pairs)) + 2 * (2 * (lane % 8) + odd) + pair / pairs % 2;
+    (at, bits * (2 * (pair % pairs) + lane / 8))
+}
+
+/// Hands out the fields of a plane, with their places among the widened weights of the block.
+#[inline(always)]
+fn spread(plane: &[u8], bits: usize, wide: &mut [i16; WIDE], put: impl Fn(&mut i16, i16)) {
+    let mask = (1u16 << bits) - 1;
+    let numbers = plane.as_chunks::<{ 2 * PANEL }>().0;
+    for (numbers, wide) in numbers.iter().zip(wide.chunks_exact_mut(16 / bits * PANEL)) {
+        let numbers = numbers.as_chunks::<2>().0;
+        for (field, wide) in wide.as_chunks_mut::<PANEL>().0.iter_mut().enumerate() {
+            for (number, wide) in numbers.iter().zip(wide) {
+                let field = u16::from_le_bytes(*number) >> (bits * field) & mask;
+                put(wide, field as i16);
             }
         }
     }

@@ -6,18 +6,20 @@ use std::arch::x86_64::*;
 /// Two registers: outputs 0 to 7 and 8 to 15 of a panel.
 type Two<T> = [T; 2];
 
-/// Four pairs of inputs.
-const QUAD: usize = 4;
+/// Rows that meet weights which are widened for them alone: with eight registers of sums and four of weights.
+const PASS: usize = 4;
+/// Rows up to which the passes of [`PASS`] rows cost less than widening the weights into memory.
+const FEW: usize = 12;
 
 /// How to read one packing. All functions take the addresses of whole groups or blocks of it.
 trait Lanes {
     const PACKING: Packing;
 
-    /// Four pairs of stored numbers of a block, widened to 16 bits; the quad is one of four.
+    /// Two pairs of stored numbers of a block, widened to 16 bits: of four pairs, the first two or the last.
     ///
     /// # Safety
-    /// The machine has AVX2, and `block` points to a block.
-    unsafe fn quad(block: *const u8, quad: usize) -> [Two<__m256i>; QUAD];
+    /// The machine has AVX2, `block` points to a block, and `quad` is one of its four runs of four pairs.
+    unsafe fn pairs<const LAST: bool>(block: *const u8, quad: usize) -> [Two<__m256i>; 2];
 
     /// The scales of inputs from `scaled` × `index` of a group on.
     ///
@@ -96,16 +98,26 @@ unsafe fn times(a: Two<__m256>, b: Two<__m256>) -> Two<__m256> {
     unsafe { [_mm256_mul_ps(a[0], b[0]), _mm256_mul_ps(a[1], b[1])] }
 }
 
-/// A quad of signed bytes.
+/// 32 bytes.
+///
+/// # Safety
+/// The machine has AVX2, and so many lie at the address.
+#[inline(always)]
+unsafe fn wide_load(at: *const u8) -> __m256i {
+    // SAFETY: as the caller vouches.
+    unsafe { _mm256_loadu_si256(at.cast()) }
+}
+
+/// Two pairs of signed bytes.
 ///
 /// # Safety
 /// The machine has AVX2, and `block` points to a block of bytes.
 #[inline(always)]
-unsafe fn byte_quad(block: *const u8, quad: usize) -> [Two<__m256i>; QUAD] {
+unsafe fn byte_pairs<const LAST: bool>(block: *const u8, quad: usize) -> [Two<__m256i>; 2] {
     std::array::from_fn(|pair| {
         // SAFETY: as the caller vouches; a block has four quads of four pairs of 32 bytes.
         unsafe {
-            let at = block.add((quad * QUAD + pair) * 2 * PANEL);
+            let at = block.add((quad * 4 + 2 * usize::from(LAST) + pair) * 2 * PANEL);
             [
                 _mm256_cvtepi8_epi16(load(at)),
                 _mm256_cvtepi8_epi16(load(at.add(PANEL))),
@@ -114,35 +126,40 @@ unsafe fn byte_quad(block: *const u8, quad: usize) -> [Two<__m256i>; QUAD] {
     })
 }
 
-/// A quad of nibbles.
+/// Two pairs of nibbles.
 ///
 /// # Safety
 /// The machine has AVX2, and `block` points to a block whose lower four bits are in nibbles.
 #[inline(always)]
-unsafe fn nibble_quad(block: *const u8, quad: usize) -> [Two<__m256i>; QUAD] {
-    std::array::from_fn(|pair| {
-        // SAFETY: as the caller vouches; a block has four quads of four pairs of 16 bytes.
-        unsafe {
-            let both = _mm256_cvtepu8_epi16(load(block.add((quad * QUAD + pair) * PANEL)));
+unsafe fn nibble_pairs<const LAST: bool>(block: *const u8, quad: usize) -> [Two<__m256i>; 2] {
+    // SAFETY: as the caller vouches; a block has four quads of two times 32 bytes.
+    unsafe {
+        let all = wide_load(block.add((quad * 2 + usize::from(LAST)) * 2 * PANEL));
+        let nibble = _mm256_set1_epi16(0x0f);
+        [
             [
-                _mm256_and_si256(both, _mm256_set1_epi16(0x0f)),
-                _mm256_srli_epi16::<4>(both),
-            ]
-        }
-    })
+                _mm256_and_si256(all, nibble),
+                _mm256_and_si256(_mm256_srli_epi16::<4>(all), nibble),
+            ],
+            [
+                _mm256_and_si256(_mm256_srli_epi16::<8>(all), nibble),
+                _mm256_srli_epi16::<12>(all),
+            ],
+        ]
+    }
 }
 
 macro_rules! lanes {
-    ($name:ident, $quad:ident, |$group:ident, $index:ident| $scales:expr $(, $minima:expr)?) => {
+    ($name:ident, $pairs:ident, |$group:ident, $index:ident| $scales:expr $(, $minima:expr)?) => {
         struct $name;
 
         impl Lanes for $name {
             const PACKING: Packing = Packing::$name;
 
             #[inline(always)]
-            unsafe fn quad(block: *const u8, quad: usize) -> [Two<__m256i>; QUAD] {
+            unsafe fn pairs<const LAST: bool>(block: *const u8, quad: usize) -> [Two<__m256i>; 2] {
                 // SAFETY: as the caller vouches.
-                unsafe { $quad(block, quad) }
+                unsafe { $pairs::<LAST>(block, quad) }
             }
 
             #[inline(always)]
@@ -160,11 +177,11 @@ macro_rules! lanes {
     };
 }
 
-lanes!(Q8_0, byte_quad, |group, _index| halves(group));
-lanes!(Q4_0, nibble_quad, |group, _index| halves(group));
+lanes!(Q8_0, byte_pairs, |group, _index| halves(group));
+lanes!(Q4_0, nibble_pairs, |group, _index| halves(group));
 lanes!(
     Q4K,
-    nibble_quad,
+    nibble_pairs,
     |group, index| times(halves(group), bytes(group.add((4 + 2 * index) * PANEL))),
     times(
         halves(group.add(2 * PANEL)),
@@ -173,78 +190,92 @@ lanes!(
 );
 lanes!(
     Q5K,
-    five_bit_quad,
+    five_bit_pairs,
     |group, index| times(halves(group), bytes(group.add((4 + 2 * index) * PANEL))),
     times(
         halves(group.add(2 * PANEL)),
         bytes(group.add((5 + 2 * index) * PANEL))
     )
 );
-lanes!(Q6K, six_bit_quad, |group, index| times(
+lanes!(Q6K, six_bit_pairs, |group, index| times(
     halves(group),
     signed_bytes(group.add((2 + index) * PANEL))
 ));
-lanes!(Int8, byte_quad, |_group, _index| [_mm256_set1_ps(1.0); 2]);
-lanes!(Int4, nibble_quad, |_group, _index| [_mm256_set1_ps(1.0); 2]);
+lanes!(Int8, byte_pairs, |_group, _index| [_mm256_set1_ps(1.0); 2]);
+lanes!(Int4, nibble_pairs, |_group, _index| [_mm256_set1_ps(1.0);
+    2]);
 
-/// A quad of five bits.
+/// Two pairs of five bits.
 ///
 /// # Safety
 /// The machine has AVX2, and `block` points to a block with one upper bit.
 #[inline(always)]
-unsafe fn five_bit_quad(block: *const u8, quad: usize) -> [Two<__m256i>; QUAD] {
-    // SAFETY: as the caller vouches; the upper plane has 16 bytes a quad.
+unsafe fn five_bit_pairs<const LAST: bool>(block: *const u8, quad: usize) -> [Two<__m256i>; 2] {
+    // SAFETY: as the caller vouches; the upper plane has 32 bytes for two quads, the second one in the upper bytes.
     unsafe {
-        let [a, b, c, d] = nibble_quad(block, quad);
-        let upper = _mm256_cvtepu8_epi16(load(block.add(WIDE / 2 + quad * PANEL)));
-        let bit = _mm256_set1_epi16(0x10);
-        let with = |low, upper| _mm256_or_si256(low, _mm256_and_si256(upper, bit));
-        [
+        let upper = wide_load(block.add(WIDE / 2 + quad / 2 * 2 * PANEL));
+        let upper = _mm256_srl_epi16(upper, _mm_cvtsi32_si128(8 * (quad as i32 % 2)));
+        let shifted = if LAST {
             [
-                with(a[0], _mm256_slli_epi16::<4>(upper)),
-                with(a[1], _mm256_slli_epi16::<3>(upper)),
-            ],
+                [upper, _mm256_srli_epi16::<1>(upper)],
+                [_mm256_srli_epi16::<2>(upper), _mm256_srli_epi16::<3>(upper)],
+            ]
+        } else {
             [
-                with(b[0], _mm256_slli_epi16::<2>(upper)),
-                with(b[1], _mm256_slli_epi16::<1>(upper)),
-            ],
-            [with(c[0], upper), with(c[1], _mm256_srli_epi16::<1>(upper))],
-            [
-                with(d[0], _mm256_srli_epi16::<2>(upper)),
-                with(d[1], _mm256_srli_epi16::<3>(upper)),
-            ],
-        ]
+                [_mm256_slli_epi16::<4>(upper), _mm256_slli_epi16::<3>(upper)],
+                [_mm256_slli_epi16::<2>(upper), _mm256_slli_epi16::<1>(upper)],
+            ]
+        };
+        with_upper(nibble_pairs::<LAST>(block, quad), shifted, 0x10)
     }
 }
 
-/// A quad of six bits.
+/// Two pairs of six bits.
 ///
 /// # Safety
 /// The machine has AVX2, and `block` points to a block with two upper bits.
 #[inline(always)]
-unsafe fn six_bit_quad(block: *const u8, quad: usize) -> [Two<__m256i>; QUAD] {
+unsafe fn six_bit_pairs<const LAST: bool>(block: *const u8, quad: usize) -> [Two<__m256i>; 2] {
     // SAFETY: as the caller vouches; the upper plane has 32 bytes a quad.
     unsafe {
-        let [a, b, c, d] = nibble_quad(block, quad);
-        let bits = _mm256_set1_epi16(0x30);
-        let with = |low, upper| _mm256_or_si256(low, _mm256_and_si256(upper, bits));
-        let two = |first: Two<__m256i>, second: Two<__m256i>, upper| {
+        let upper = wide_load(block.add(WIDE / 2 + quad * 2 * PANEL));
+        let shifted = if LAST {
             [
+                [_mm256_srli_epi16::<4>(upper), _mm256_srli_epi16::<6>(upper)],
                 [
-                    with(first[0], _mm256_slli_epi16::<4>(upper)),
-                    with(first[1], _mm256_slli_epi16::<2>(upper)),
-                ],
-                [
-                    with(second[0], upper),
-                    with(second[1], _mm256_srli_epi16::<2>(upper)),
+                    _mm256_srli_epi16::<8>(upper),
+                    _mm256_srli_epi16::<10>(upper),
                 ],
             ]
+        } else {
+            [
+                [_mm256_slli_epi16::<4>(upper), _mm256_slli_epi16::<2>(upper)],
+                [upper, _mm256_srli_epi16::<2>(upper)],
+            ]
         };
-        let at = block.add(WIDE / 2 + quad * 2 * PANEL);
-        let [a, b] = two(a, b, _mm256_cvtepu8_epi16(load(at)));
-        let [c, d] = two(c, d, _mm256_cvtepu8_epi16(load(at.add(PANEL))));
-        [a, b, c, d]
+        with_upper(nibble_pairs::<LAST>(block, quad), shifted, 0x30)
     }
+}
+
+/// Adds upper bits, where the mask has them, to nibbles.
+///
+/// # Safety
+/// The machine has AVX2.
+#[inline(always)]
+unsafe fn with_upper(
+    nibbles: [Two<__m256i>; 2],
+    upper: [Two<__m256i>; 2],
+    mask: i16,
+) -> [Two<__m256i>; 2] {
+    std::array::from_fn(|pair| {
+        std::array::from_fn(|half| {
+            // SAFETY: as the caller vouches.
+            unsafe {
+                let upper = _mm256_and_si256(upper[pair][half], _mm256_set1_epi16(mask));
+                _mm256_or_si256(nibbles[pair][half], upper)
+            }
+        })
+    })
 }
 
 /// Multiplies some rows by some panels.
@@ -264,27 +295,36 @@ pub(super) fn run(product: &Product, part: &Part) {
 #[target_feature(enable = "avx2,fma,f16c")]
 fn share<L: Lanes>(product: &Product, part: &Part) {
     for panel in part.panels.clone() {
-        match part.rows {
-            0 => {}
-            1 => few::<L, 1>(product, part, panel),
-            2 => few::<L, 2>(product, part, panel),
-            3 => few::<L, 3>(product, part, panel),
-            4 => few::<L, 4>(product, part, panel),
-            _ => many::<L>(product, part, panel),
+        if part.rows > FEW {
+            many::<L>(product, part, panel);
+            continue;
+        }
+        // After the first pass the panel is in the first-level cache.
+        let passes = part.rows.div_ceil(PASS);
+        let mut row = part.first_row;
+        for pass in 0..passes {
+            let next = part.first_row + (pass + 1) * part.rows / passes;
+            match next - row {
+                1 => few::<L, 1>(product, row, panel),
+                2 => few::<L, 2>(product, row, panel),
+                3 => few::<L, 3>(product, row, panel),
+                _ => few::<L, PASS>(product, row, panel),
+            }
+            row = next;
         }
     }
 }
 
 /// `M` rows by a panel as it lies in memory.
 #[target_feature(enable = "avx2,fma,f16c")]
-fn few<L: Lanes, const M: usize>(product: &Product, part: &Part, panel: usize) {
+fn few<L: Lanes, const M: usize>(product: &Product, first_row: usize, panel: usize) {
     let packing = L::PACKING;
     let per_group = packing.inputs() / BLOCK;
     let weights = product.weight.panel(panel);
     let blocks = product.x.blocks();
     assert_eq!(weights.len(), product.weight.groups() * packing.group());
     assert_eq!(product.weight.groups() * per_group, blocks);
-    let rows = Rows::<M>::new(product, part.first_row);
+    let rows = Rows::<M>::new(product, first_row);
     let mut totals = [[_mm256_setzero_ps(); 2]; M];
     for (at, group) in weights.chunks_exact(packing.group()).enumerate() {
         let group = group.as_ptr();
@@ -297,7 +337,7 @@ fn few<L: Lanes, const M: usize>(product: &Product, part: &Part, panel: usize) {
         }
     }
     for (row, totals) in totals.into_iter().enumerate() {
-        let row = part.first_row + row;
+        let row = first_row + row;
         // SAFETY: this row's outputs of this panel are this task's alone.
         unsafe {
             product
@@ -357,19 +397,13 @@ impl<const M: usize> Rows<M> {
                     *sums = [_mm256_set1_epi32(-L::PACKING.offset() * sum); 2];
                 }
             }
-            for quad in 0..scaled / 2 / QUAD {
-                let quad = part * (scaled / 2 / QUAD) + quad;
+            for quad in 0..scaled / 8 {
+                let quad = part * (scaled / 8) + quad;
                 // SAFETY: as the caller vouches, and a block has four quads.
-                let weights = unsafe { L::quad(block, quad) };
-                for (pair, weights) in weights.into_iter().enumerate() {
-                    for (m, sums) in sums.iter_mut().enumerate() {
-                        // SAFETY: the rows have a block `at`, of 16 pairs.
-                        let inputs = unsafe {
-                            let at = at * BLOCK + 2 * (quad * QUAD + pair);
-                            self.numbers[m].add(at).cast::<i32>().read_unaligned()
-                        };
-                        multiply(sums, weights, _mm256_set1_epi32(inputs));
-                    }
+                unsafe {
+                    let pair = at * BLOCK / 2 + 4 * quad;
+                    self.multiply(L::pairs::<false>(block, quad), pair, &mut sums);
+                    self.multiply(L::pairs::<true>(block, quad), pair + 2, &mut sums);
                 }
             }
             // SAFETY: as the caller vouches.
@@ -385,6 +419,30 @@ impl<const M: usize> Rows<M> {
                 // SAFETY: the rows have a block `at`.
                 let sum = _mm256_set1_ps(unsafe { *self.sums[m].add(at) } as f32);
                 take(totals, minima, sum);
+            }
+        }
+    }
+
+    /// Adds the products of two pairs of inputs, `pair` and the next.
+    ///
+    /// # Safety
+    /// The rows have these pairs.
+    #[target_feature(enable = "avx2,fma")]
+    #[inline]
+    unsafe fn multiply(
+        &self,
+        weights: [Two<__m256i>; 2],
+        pair: usize,
+        sums: &mut [Two<__m256i>; M],
+    ) {
+        for (m, sums) in sums.iter_mut().enumerate() {
+            for (i, weights) in weights.into_iter().enumerate() {
+                // SAFETY: as the caller vouches.
+                let inputs = unsafe {
+                    let at = self.numbers[m].add(2 * (pair + i));
+                    _mm256_set1_epi32(at.cast::<i32>().read_unaligned())
+                };
+                multiply(sums, weights, inputs);
             }
         }
     }
@@ -503,9 +561,13 @@ impl Wide {
             let block = group.add(packing.header() + index * packing.block());
             let weights = self.weights.as_mut_ptr().add(slot * WIDE);
             let offset = _mm256_set1_epi16(packing.offset() as i16);
-            for quad in 0..BLOCK / 2 / QUAD {
-                for (pair, [low, high]) in L::quad(block, quad).into_iter().enumerate() {
-                    let at = weights.add((quad * QUAD + pair) * 2 * PANEL);
+            for quad in 0..BLOCK / 8 {
+                let ([a, b], [c, d]) = (
+                    L::pairs::<false>(block, quad),
+                    L::pairs::<true>(block, quad),
+                );
+                for (pair, [low, high]) in [a, b, c, d].into_iter().enumerate() {
+                    let at = weights.add((quad * 4 + pair) * 2 * PANEL);
                     _mm256_store_si256(at.cast(), _mm256_sub_epi16(low, offset));
                     _mm256_store_si256(at.add(PANEL).cast(), _mm256_sub_epi16(high, offset));
                 }
