@@ -367,7 +367,7 @@ mod tests {
             let bias = random.normal(outputs);
             let x = random.normal(300 * inputs);
             let all = product(&x, &weight, &bias, 1, false);
-            for count in (1..10).chain([67, 128, 300]) {
+            for count in (1..15).chain([67, 128, 300]) {
                 for threads in [1, 2, 5] {
                     let first = (17 * count) % (301 - count);
                     let x = &x[first * inputs..][..count * inputs];
