@@ -16,7 +16,8 @@ pub struct Counters {
     pub kept_bytes: u64,
 }
 
-/// What was done for some jobs; the same numbers as in their [`Answer`]s, added up.
+/// What was done for some jobs; the same numbers as in their [`Answer`]s, added up, and
+/// what look-ahead and batch jobs ran before they gave their session to a more urgent job and began anew.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Jobs that began: not those that were cancelled while they waited.
@@ -67,6 +68,11 @@ impl Tally {
     /// A pass has chosen tokens.
     pub(crate) fn step(&self, rank: Rank) {
         add(&self.group(rank).steps, 1);
+    }
+
+    /// A job that has to begin anew has run this much of its prompt.
+    pub(crate) fn prefilled(&self, rank: Rank, tokens: usize) {
+        add(&self.group(rank).prefilled, tokens as u64);
     }
 
     /// The store holds this much now.

@@ -57,8 +57,8 @@ pub enum Class {
     /// The user asked for it and waits. It supersedes look-ahead jobs of its document, and nothing supersedes it.
     Invoked,
     /// What an editor may want next and nobody waits for yet: one after the other, while no keystroke or invoked job
-    /// is there. At most [`Class::LONGEST_AHEAD`] of a document wait; then the oldest is superseded. A keystroke or invoked job supersedes
-    /// those that generate and leaves those that only read a prompt.
+    /// is there. At most [`Class::LONGEST_AHEAD`] of a document wait; then the oldest is superseded. A keystroke or
+    /// invoked job supersedes those that generate and leaves those that only read a prompt.
     Ahead,
     /// Nobody waits; several side by side, while nothing else is there.
     Batch,

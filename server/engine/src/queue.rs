@@ -114,15 +114,13 @@ impl Inbox {
         cancel
     }
 
-    /// The next wanted job of this rank; it counts as running from here to [`Inbox::finish`]. None if `is_open` says
-    /// no, which is asked while no job can come in.
-    pub(crate) fn take(&self, rank: Rank, is_open: impl FnOnce() -> bool) -> Option<Ticket> {
+    /// The next wanted job of this rank that `is_open` lets in, which is asked while no other can come; it counts as
+    /// running from here to [`Inbox::finish`].
+    pub(crate) fn take(&self, rank: Rank, is_open: impl Fn(&Job) -> bool) -> Option<Ticket> {
         let mut state = self.lock();
-        if !is_open() {
-            return None;
-        }
-        let is_next =
-            |ticket: &Ticket| ticket.job.class.rank() == rank && !ticket.cancel.is_cancelled();
+        let is_next = |ticket: &Ticket| {
+            ticket.job.class.rank() == rank && !ticket.cancel.is_cancelled() && is_open(&ticket.job)
+        };
         let index = match rank {
             Rank::Interactive => state.waiting.iter().rposition(is_next),
             Rank::Ahead | Rank::Batch => state.waiting.iter().position(is_next),
@@ -158,6 +156,18 @@ impl Inbox {
                 .unwrap_or_else(PoisonError::into_inner);
         }
         !state.waiting.is_empty()
+    }
+
+    /// A job that was taken waits again, in its old place.
+    pub(crate) fn put_back(&self, ticket: Ticket) {
+        let mut state = self.lock();
+        state
+            .running
+            .retain(|running| running.number != ticket.number);
+        let place = state
+            .waiting
+            .partition_point(|other| other.number < ticket.number);
+        state.waiting.insert(place, ticket);
     }
 
     /// A job that was taken is over.

@@ -129,6 +129,19 @@ impl Run {
         (self.ticket, self.session, self.answer)
     }
 
+    /// Whether nothing was chosen yet, and another job would have to run most of what was run.
+    pub(crate) fn is_begun_for(&self, job: &Job, part_a: usize) -> bool {
+        let run = self.session.kv.len();
+        let shared = self.session.common(job, part_a).min(run);
+        self.answer.ids.is_empty() && shared > 0 && 2 * shared >= run
+    }
+
+    /// Gives away the session of a job that has heard no token yet, and how many tokens of its prompt it ran. When it
+    /// begins anew, it finds them as any other job would.
+    pub(crate) fn leave(self) -> (Ticket, Session, usize) {
+        (self.ticket, self.session, self.answer.prefilled)
+    }
+
     /// Gives the watch the tokens that an earlier job chose and that this one would choose.
     pub(crate) fn replay(&mut self) {
         let began = Instant::now();

@@ -56,7 +56,6 @@ impl Engine {
             tally: tally.clone(),
             store: Store::new(kv_bytes),
             runs: Vec::new(),
-            aloft: Vec::new(),
             aloft_bytes: 0,
         };
         std::thread::Builder::new()
@@ -97,8 +96,7 @@ struct Desk {
     store: Store,
     /// The jobs in work, but for those that the pass which is running is for.
     runs: Vec<Run>,
-    /// The hands on the jobs of a pass that others may run within.
-    aloft: Vec<Cancel>,
+    /// Bytes of the sessions that the pass which is running is for.
     aloft_bytes: usize,
 }
 
@@ -107,17 +105,24 @@ impl Desk {
         // One for passes, one for passes within them.
         let mut work = [model.workspace(), model.workspace()];
         loop {
-            let has_worked = self.turn(model, &mut work, Rank::Batch);
+            let has_worked = self.turn(model, &mut work, Rank::Batch, &[]);
             if !has_worked && !self.inbox.wait() {
                 return;
             }
         }
     }
 
-    /// One pass for the most urgent jobs of rank `least` or above. False if there is none.
-    fn turn(&mut self, model: &Model, work: &mut [Workspace], least: Rank) -> bool {
+    /// One pass for the most urgent jobs of rank `least` or above, within the one that is `aloft` if any is. False if
+    /// there is none.
+    fn turn(
+        &mut self,
+        model: &Model,
+        work: &mut [Workspace],
+        least: Rank,
+        aloft: &[Flight],
+    ) -> bool {
         self.sweep();
-        self.admit(model, least);
+        self.admit(model, least, aloft);
         let batch = self.pick(least);
         let has_work = !batch.is_empty();
         if let (true, [mine, within @ ..]) = (has_work, work) {
@@ -147,13 +152,15 @@ impl Desk {
     }
 
     /// Begins the jobs whose turn has come.
-    fn admit(&mut self, model: &Model, least: Rank) {
-        // A job that took the place of those aloft goes on with what is being run for them.
-        let aloft = self.aloft.clone();
-        let is_open = || aloft.is_empty() || !aloft.iter().all(Cancel::is_cancelled);
+    fn admit(&mut self, model: &Model, least: Rank, aloft: &[Flight]) {
+        // What goes on with what is aloft waits for it, and so does what took its place.
+        let is_open = |job: &Job| {
+            aloft.is_empty() || !(is_unwanted(aloft) || is_for(aloft, job, part_a(model, job)))
+        };
         while let Some(ticket) = self.inbox.take(Rank::Interactive, is_open) {
             // What it superseded gives its session back first.
             self.sweep();
+            self.unseat(model, &ticket.job);
             self.begin(model, ticket);
         }
         for (rank, most) in [(Rank::Ahead, 1), (Rank::Batch, SIDE_BY_SIDE)] {
@@ -164,10 +171,25 @@ impl Desk {
                     && desk.runs.iter().filter(|run| run.rank() == rank).count() < most
             };
             while is_free(self)
-                && let Some(ticket) = self.inbox.take(rank, || true)
+                && let Some(ticket) = self.inbox.take(rank, |_| true)
             {
                 self.begin(model, ticket);
             }
+        }
+    }
+
+    /// Sends those back to wait whose prompt is half run and is this job's, too, so that it gets their session.
+    fn unseat(&mut self, model: &Model, job: &Job) {
+        let part_a = part_a(model, job);
+        let is_its =
+            |run: &mut Run| run.rank() > Rank::Interactive && run.is_begun_for(job, part_a);
+        for run in self.runs.extract_if(.., is_its).collect::<Vec<_>>() {
+            let rank = run.rank();
+            let (ticket, session, prefilled) = run.leave();
+            self.tally.prefilled(rank, prefilled);
+            let used = self.used();
+            self.store.put(session, used);
+            self.inbox.put_back(ticket);
         }
     }
 
@@ -259,7 +281,6 @@ impl Desk {
     ) -> Result<(), Option<String>> {
         let lets_others_in = batch[0].rank() > Rank::Interactive && !within.is_empty();
         if lets_others_in {
-            self.aloft = batch.iter().map(|run| run.cancel().clone()).collect();
             self.aloft_bytes = batch.iter().map(Run::bytes).sum();
         }
         let (mut parts, flights): (Vec<_>, Vec<_>) = batch.iter_mut().map(Run::part).unzip();
@@ -285,7 +306,6 @@ impl Desk {
             }
         };
         if lets_others_in {
-            self.aloft.clear();
             self.aloft_bytes = 0;
         }
         outcome
@@ -295,22 +315,14 @@ impl Desk {
     fn between(&mut self, model: &Model, flights: &[Flight], within: &mut [Workspace]) -> bool {
         self.tally.layer();
         self.sweep_waiting();
-        let is_unwanted = || flights.iter().all(Flight::is_cancelled);
-        // A job that this very pass is for in part need not run it once more beside it.
-        let has_heir = self.has_heir(model, flights);
-        if !within.is_empty() && !is_unwanted() && !has_heir {
-            while self.turn(model, within, Rank::Interactive) {}
+        if !within.is_empty() && !is_unwanted(flights) {
+            while self.turn(model, within, Rank::Interactive, flights) {}
         }
-        is_unwanted() && !has_heir
-    }
-
-    /// Whether a job waits that would have to run most of this pass again.
-    fn has_heir(&self, model: &Model, flights: &[Flight]) -> bool {
-        let [flight] = flights else {
-            return false;
-        };
-        self.inbox
-            .has_interactive(|job| flight.serves(job, part_a(model, job)))
+        // In this order, since what takes the place of a job waits from the moment on that the job is unwanted.
+        is_unwanted(flights)
+            && !self
+                .inbox
+                .has_interactive(|job| is_for(flights, job, part_a(model, job)))
     }
 
     /// Puts a job back among those in work, or answers it.
@@ -346,6 +358,16 @@ impl Desk {
     fn used(&self) -> usize {
         self.aloft_bytes + self.runs.iter().map(Run::bytes).sum::<usize>()
     }
+}
+
+/// Whether no job of a pass is wanted any more.
+fn is_unwanted(flights: &[Flight]) -> bool {
+    flights.iter().all(Flight::is_cancelled)
+}
+
+/// Whether another job would have to run most of a pass again.
+fn is_for(flights: &[Flight], job: &Job, part_a: usize) -> bool {
+    matches!(flights, [flight] if flight.serves(job, part_a))
 }
 
 /// Tokens of the job that see one another.

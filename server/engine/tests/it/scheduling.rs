@@ -187,38 +187,48 @@ fn a_cancelled_job_stops_before_the_next_layer() {
     assert!(stopped_early > 0);
 }
 
-/// Whatever moment the keystroke comes at, what was run ahead of it is not run again.
+/// Whatever moment the keystroke comes at, what was run ahead of it is not run again: not in the pass over the one
+/// chunk of a prefix model, and not in or between those of a causal one.
 #[test]
 fn a_keystroke_takes_over_the_prompt_that_is_being_run_for_it() {
-    let config = deep();
-    let reference = model(&config);
-    let key = {
-        let mut key = long(&config, Class::Keystroke, 1, 300);
-        key.ids.extend([5, 6, 7]);
-        key.positions[0].extend([100; 3]);
-        key.positions[1].extend([2, 3, 4]);
-        key
+    let causal = Config {
+        layers: 24,
+        context: 512,
+        ..fixture::members()[3]
     };
-    let expected = plain(&reference, &key, Spelled::new(0, b"", 99));
-    for round in 0..8 {
-        let engine = Engine::start(model(&config), PLENTY);
-        let ahead = Job {
-            max_tokens: 0,
-            ..long(&config, Class::Ahead, 1, 300)
-        };
-        let (_, ahead) = submit(&engine, ahead, more());
-        while engine.counters().layers < 1 + round * 3 {
-            std::hint::spin_loop();
+    for config in [deep(), causal] {
+        let reference = model(&config);
+        let part_a: Vec<u32> = (0..300).map(|i| i * 7 % 99).collect();
+        let of = |class, head: &[u32]| job(&config, class, 1, &part_a, head);
+        let key = of(Class::Keystroke, &[1, 5, 6, 7]);
+        let expected = plain(&reference, &key, Spelled::new(0, b"", 99));
+        for round in 0..16 {
+            let engine = Engine::start(model(&config), PLENTY);
+            let ahead = Job {
+                max_tokens: 0,
+                ..of(Class::Ahead, &[1])
+            };
+            let (_, ahead) = submit(&engine, ahead, more());
+            while engine.counters().layers < 1 + round * 3 {
+                std::hint::spin_loop();
+                if engine.idle() {
+                    break;
+                }
+            }
+            let answer = answer(&engine, key.clone());
+            check(&answer, &expected, "the keystroke");
+            let ahead = ahead.recv_timeout(PATIENCE).unwrap();
+            assert_eq!(ahead.ended, Ended::Length);
+            wait_until_idle(&engine);
+            let counters = engine.counters();
+            let prefilled = counters.background.prefilled + counters.interactive.prefilled;
+            assert_eq!(prefilled, 304, "round {round}: {counters:?}");
+            let layers = counters.layers;
+            assert!(
+                layers.is_multiple_of(24),
+                "a pass was given up: {layers} layers"
+            );
         }
-        let answer = answer(&engine, key.clone());
-        check(&answer, &expected, "the keystroke");
-        let ahead = ahead.recv_timeout(PATIENCE).unwrap();
-        assert_eq!(ahead.prefilled + answer.prefilled, 304, "round {round}");
-        let layers = engine.counters().layers;
-        assert!(
-            layers.is_multiple_of(24),
-            "a pass was given up: {layers} layers"
-        );
     }
 }
 
