@@ -299,7 +299,7 @@ impl Run {
         if drafted > 0 {
             self.answer.drafted += drafted;
             self.answer.accepted += agreed;
-            self.drafter.learn(drafted, agreed);
+            self.drafter.learn(agreed);
         }
         self.answer.decode += began.elapsed();
         true

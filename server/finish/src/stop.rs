@@ -1,9 +1,10 @@
-//! Stop: has the answer that is being written left what was asked for?
+//! Stop: has the answer that is being written left what was asked for, or lost its thread?
 //!
 //! Takes the answer in pieces as the model writes it and says when to stop decoding. What is cut
 //! off at the end is settled later by the same rules.
 
 use crate::ask::Ask;
+use crate::filter::repetition;
 use crate::scope;
 
 /// Watches one answer grow.
@@ -24,8 +25,8 @@ impl Stop {
         }
     }
 
-    /// Takes the next piece of the answer. True once the answer has left its scope: nothing that
-    /// could still come would be used.
+    /// Takes the next piece of the answer. True once the answer has left its scope or goes round in
+    /// circles: nothing that could still come would be used.
     pub fn push(&mut self, piece: &str) -> bool {
         // The two halves of CRLF may come in different pieces.
         for c in piece.chars() {
@@ -38,7 +39,7 @@ impl Stop {
         }
         // An answer has at most some hundred short pieces, so reading it from the start each time
         // costs less than one layer of the model, and there is one set of rules.
-        scope::end(&self.answer, &self.ask, false).is_some()
+        scope::end(&self.answer, &self.ask, false).is_some() || repetition::has_begun(&self.answer)
     }
 }
 
@@ -109,7 +110,15 @@ mod tests {
         );
         assert_eq!(read("‸", Until::Block, "a {\n  b\n}\nc"), "a {\n  b\n}\n");
         assert_eq!(read("f {‸", Until::Block, "\n  b\n}\nc"), "\n  b\n}\n");
-        let endless = "x = 1\n".repeat(20);
+        let endless: String = (0..20).map(|line| format!("x = {line}\n")).collect();
         assert_eq!(read("‸", Until::Block, &endless).matches('\n').count(), 12);
+    }
+
+    #[test]
+    fn an_answer_that_goes_round_in_circles_ends_there() {
+        let endless = "x = 1\n".repeat(20);
+        assert_eq!(read("‸", Until::Block, &endless), "x = 1\n".repeat(3));
+        let endless = "get(".repeat(20);
+        assert_eq!(read("x = ‸", Until::Line, &endless), "get(".repeat(6));
     }
 }

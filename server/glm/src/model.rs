@@ -151,6 +151,11 @@ impl Model {
         Ok(self)
     }
 
+    /// Threads that a pass runs on.
+    pub fn threads(&self) -> usize {
+        self.pool.threads()
+    }
+
     /// The sizes and choices of the model.
     pub fn config(&self) -> &Config {
         &self.config

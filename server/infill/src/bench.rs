@@ -6,6 +6,7 @@ mod client;
 pub mod engine;
 pub mod latency;
 mod lookup;
+mod memory;
 mod pairs;
 mod process;
 mod recording;

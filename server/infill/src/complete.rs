@@ -25,7 +25,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tower_lsp::lsp_types::Url;
 
-pub use crate::complete::ahead::{look_ahead, prepare};
+pub use crate::complete::ahead::{look_ahead, prepare, surroundings};
 pub use crate::complete::outcome::{LARGEST_DOCUMENT, LONGEST_LINE, Outcome, Record, Shown, Why};
 
 use crate::complete::anchors::{Extent, Placed, Standing};

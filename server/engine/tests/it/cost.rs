@@ -120,7 +120,7 @@ fn cost_of_a_step() {
     let engine = Engine::start(fixture::model(&config, Weights::Q8, 1), 0);
     let time = |job: &Job, is_given: bool| {
         let times = (0..15).map(|_| {
-            let given = || Box::new(Given(3001..=4000, [3000]));
+            let given = || Box::new(Given(8002..=8191, [8001]));
             let answer = match is_given {
                 true => watched(&engine, job.clone(), given()),
                 false => answer(&engine, job.clone()),

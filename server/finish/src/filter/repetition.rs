@@ -31,6 +31,14 @@ pub(crate) fn cut(text: &str) -> Result<&str, Why> {
     Ok(text)
 }
 
+/// Whether an answer that is still being written has begun to repeat itself, so that [`cut`] would take away what is yet
+/// to come.
+pub(crate) fn has_begun(text: &str) -> bool {
+    let (lines, last) = text.split_at(text.rfind('\n').map_or(0, |end| end + 1));
+    // Half a line may yet turn out to be another.
+    is_circle(last) || line_circle(lines).is_some()
+}
+
 /// The byte at which a run of lines is followed by itself: twice for several lines or if the text
 /// ends amid the next turn, three times for a single one.
 fn line_circle(text: &str) -> Option<usize> {

@@ -2,7 +2,7 @@
 //!
 //! Reading: random tokens in one pass from an empty context, the last one's logits computed. Writing: one token a pass
 //! from an empty context, each random, so that choosing a token costs nothing. One round to warm up, then some that
-//! count. With `--lookup` the writing is real code instead, with drafts: see [`crate::bench::lookup`].
+//! count. What memory allows is measured in the same run: see [`crate::bench::memory`]. With `--lookup` the writing is real code instead, with drafts: see [`crate::bench::lookup`].
 
 use std::fs;
 use std::io::{Write, stdout};
@@ -11,12 +11,13 @@ use std::time::Instant;
 
 use anyhow::{Context as _, anyhow, bail};
 use fastrand::Rng;
-use glm::{Chunk, KvCache, Model, Part, Want, Workspace};
+use glm::{Chunk, KvCache, Model, Part, Want, Workspace, inspect};
 use serde::Serialize;
 
 use crate::bench::lookup::{self, Lookup};
+use crate::bench::memory;
 use crate::flags::EngineArgs;
-use crate::models::open::{open, weights};
+use crate::models::open::{open, source, weights};
 
 /// The code that drafts are tried on unless another is named.
 const CODE: (&str, &str) = ("script.rs", include_str!("script.rs"));
@@ -25,8 +26,7 @@ const CODE: (&str, &str) = ("script.rs", include_str!("script.rs"));
 #[derive(Debug, Serialize)]
 struct Report {
     model: String,
-    /// Those asked for; null leaves it to the model.
-    threads: Option<usize>,
+    threads: usize,
     prompt: usize,
     generate: usize,
     /// The mean over the rounds, as llama-bench prints it.
@@ -35,6 +35,10 @@ struct Report {
     decode_tps: f64,
     prefill: Speed,
     decode: Speed,
+    /// Bytes of the weights in memory, all of which are read for each token that is written.
+    weight_bytes: u64,
+    /// As many bytes read and nothing else done, in times a second: no engine writes faster, one token a pass.
+    memory_tps: Speed,
     lookup: Option<Lookup>,
 }
 
@@ -93,10 +97,27 @@ pub fn run(arguments: &EngineArgs) -> anyhow::Result<()> {
     };
     let prefill = measure(prompt, prompt)?;
     let decode = measure(generate, 1)?;
-    let lookup = arguments.lookup.then(|| look_up(arguments)).transpose()?;
+    let choice = arguments.model.choice();
+    let info = inspect(&source(choice.model.as_deref())?.0).map_err(|error| anyhow!("{error}"))?;
+    let weight_bytes = info.memory(choice.weights(), 0).weights;
+    let reads = memory::speeds(
+        usize::try_from(weight_bytes)?,
+        model.threads(),
+        arguments.repeat.into(),
+    );
+    let memory_tps = Speed::new(
+        reads
+            .iter()
+            .map(|speed| speed / weight_bytes as f64)
+            .collect(),
+    );
+    let lookup = arguments
+        .lookup
+        .then(|| look_up(arguments, &model))
+        .transpose()?;
     let report = Report {
         model: model.name().to_owned(),
-        threads: arguments.model.threads,
+        threads: model.threads(),
         prompt,
         generate,
         prefill_tps: prefill.mean,
@@ -105,6 +126,8 @@ pub fn run(arguments: &EngineArgs) -> anyhow::Result<()> {
             .map_or(decode.mean, |lookup| lookup.decode_tps),
         prefill,
         decode,
+        weight_bytes,
+        memory_tps,
         lookup,
     };
     let printed = if arguments.json {
@@ -119,6 +142,7 @@ pub fn run(arguments: &EngineArgs) -> anyhow::Result<()> {
         let mut lines = vec![
             line(format!("pp{prompt}"), &report.prefill),
             line(format!("tg{generate}"), &report.decode),
+            line("memory".to_owned(), &report.memory_tps),
         ];
         if let Some(Lookup {
             decode_tps,
@@ -137,7 +161,7 @@ pub fn run(arguments: &EngineArgs) -> anyhow::Result<()> {
 }
 
 /// Writes code with drafts and without.
-fn look_up(arguments: &EngineArgs) -> anyhow::Result<Lookup> {
+fn look_up(arguments: &EngineArgs, model: &Model) -> anyhow::Result<Lookup> {
     let opened = open(&arguments.model.choice())?;
     let (prompt, generate) = (arguments.prompt as usize, arguments.generate as usize);
     // The model's context has room for both, and for what the prompt is framed in.
@@ -147,9 +171,9 @@ fn look_up(arguments: &EngineArgs) -> anyhow::Result<Lookup> {
         Some(path) => {
             let text = fs::read_to_string(path);
             let text = text.with_context(|| format!("cannot read {} as text", path.display()))?;
-            lookup::run(opened, (path, &text), sizes)
+            lookup::run(opened, model, (path, &text), sizes)
         }
-        None => lookup::run(opened, (Path::new(CODE.0), CODE.1), sizes),
+        None => lookup::run(opened, model, (Path::new(CODE.0), CODE.1), sizes),
     }
 }
 

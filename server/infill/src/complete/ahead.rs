@@ -4,11 +4,13 @@
 //! lets it go on behind a suggestion as if that had been accepted. Both give way to anything that a
 //! user waits for, and leave nothing behind but what the engine and the store of answers keep.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use engine::{Class, Ended, Flow, Job, Watch};
-use text::Edit;
+use text::{Edit, Snapshot};
+use vocab::Vocab;
 
 use super::anchors::{Extent, Standing};
 use super::{Ask, Shown, Trip, advance, complete};
@@ -76,7 +78,8 @@ impl Trip {
         let earlier = full.first().map(|standing| &standing.placed.anchor);
         let placed = self.anchor(&situation, Extent::Full, earlier).ok()?;
         anchors.add(view.number, &placed);
-        anchors.look_up_in(view.number, || self.surroundings(&placed.anchor));
+        let window = &placed.anchor.prompt().window;
+        anchors.look_up_in(view.number, || surroundings(vocab, &view.snapshot, window));
         Standing::at(&placed, &view.snapshot, situation.offset, vocab)
     }
 
@@ -105,18 +108,15 @@ impl Trip {
         let is_read = answer.is_ok_and(|answer| answer.ended == Ended::Length);
         anchors.end_reading(document, placed, is_read);
     }
+}
 
-    /// The text of the file on both sides of a window, encoded.
-    fn surroundings(&self, anchor: &prompt::Anchor) -> Vec<Arc<[u32]>> {
-        let snapshot = &self.ask.view.snapshot;
-        let window = &anchor.prompt().window;
-        let sides = [
-            window.start.saturating_sub(LOOKED_UP)..window.start,
-            window.end..window.end + LOOKED_UP,
-        ];
-        let texts = sides.map(|side| snapshot.slice(side));
-        let full = texts.iter().filter(|text| !text.is_empty());
-        full.map(|text| self.rooms.vocab.encode(text).into())
-            .collect()
-    }
+/// The text of the file on both sides of a window, encoded.
+pub fn surroundings(vocab: &Vocab, snapshot: &Snapshot, window: &Range<usize>) -> Vec<Arc<[u32]>> {
+    let sides = [
+        window.start.saturating_sub(LOOKED_UP)..window.start,
+        window.end..window.end + LOOKED_UP,
+    ];
+    let texts = sides.map(|side| snapshot.slice(side));
+    let full = texts.iter().filter(|text| !text.is_empty());
+    full.map(|text| vocab.encode(text).into()).collect()
 }
