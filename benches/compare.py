@@ -135,7 +135,7 @@ def markdown(results):
 def replay_table(replay, title):
     own, same, theirs = replay.values()
     yield f"Milliseconds from a key to its answer, a window of {WINDOW:,} tokens{title}."
-    yield "The random model seldom ends a line, so its answers are long: see the tokens decoded; llama-server's limit is 32."
+    yield "The random model seldom ends a line, so its answers are long: see the tokens decoded; both limits are 64."
     yield ""
     yield f"| | {' | '.join(replay)} | llama-server against the built-in | against the same model |"
     yield "|---|" + "---|" * (len(replay) + 2)
@@ -154,6 +154,8 @@ def replay_table(replay, title):
         ("tokens prefilled a key, p50 / p95", lambda report: spread(report["tokens_prefilled"])),
         ("tokens decoded a key, p50 / p95", lambda report: spread(report["tokens_decoded"])),
         ("keys without a decode step", lambda report: share(report["zero_decode_share"])),
+        ("keys foreseen by what was shown", lambda report: share(report["foreseen_share"])),
+        ("of these, without a decode step", lambda report: share(report["zero_decode_foreseen_share"])),
         ("keys saved, at golf", lambda report: share(report["keystrokes_saved_share"])),
         ("peak memory, MB", lambda report: f"{report['rss_mb']:,.0f}"),
         ("CPU, seconds", lambda report: f"{report['cpu_s']:,.1f}"),

@@ -18,7 +18,8 @@ import threading
 import time
 
 LINES_BEFORE, LINES_BEHIND = 256, 64
-MOST_TOKENS = 32
+# As many as Infill sets aside for a line.
+MOST_TOKENS = 64
 START_SECONDS = 120
 
 

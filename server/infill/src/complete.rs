@@ -378,13 +378,10 @@ impl Trip {
             settled,
         } = now.after(&view.snapshot).ok_or(Why::Moved)?;
         let question = question(&snapshot, offset, until);
-        let item = finish::fit(
-            &settled,
-            &question,
-            &snapshot,
-            offset,
-            &mut deadline(PARSE_DEADLINE),
-        );
+        // A text that took long to parse takes as long again with the answer in it.
+        let spent = self.record().time("situate");
+        let mut over = deadline(PARSE_DEADLINE.saturating_sub(spent));
+        let item = finish::fit(&settled, &question, &snapshot, offset, &mut over);
         self.took("fit", started);
         let item = item.map_err(Why::Answer)?;
         if !hypothetical {

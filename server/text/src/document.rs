@@ -108,6 +108,7 @@ impl Document {
             revision: self.revision,
             language: self.language,
             parse: Arc::clone(&self.parse),
+            lone_cr: self.lone_cr,
         }
     }
 
@@ -157,12 +158,12 @@ impl Snapshot {
     /// this snapshot's, if that is parsed already, at the price of one keystroke.
     pub fn edited(&self, edit: &Edit) -> Snapshot {
         let mut document = Document {
-            lone_cr: position::has_lone_cr(&self.rope, 0..self.len()),
             rope: self.rope.clone(),
             version: self.version,
             language: self.language,
             revision: self.revision,
             parse: Arc::clone(&self.parse),
+            lone_cr: self.lone_cr,
             trail: Vec::new(),
         };
         document.edit(edit);

@@ -22,13 +22,17 @@ pub struct Snapshot {
     pub(crate) revision: u64,
     pub(crate) language: Language,
     pub(crate) parse: Arc<Parse>,
+    /// As the document's.
+    pub(crate) lone_cr: bool,
 }
 
 impl Snapshot {
     /// A snapshot of a text that no document stands behind; its version is 0.
     pub fn new(text: &str, language: Language) -> Snapshot {
+        let rope = Rope::from_str(text);
         Snapshot {
-            rope: Rope::from_str(text),
+            lone_cr: position::has_lone_cr(&rope, 0..rope.len_bytes()),
+            rope,
             version: 0,
             revision: 0,
             language,

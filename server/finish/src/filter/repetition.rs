@@ -8,8 +8,10 @@ use crate::why::Why;
 const TURN_LINES: usize = 4;
 
 /// Turns on one line that make a circle, and the length of one turn in characters. Eight zeros in a
-/// table are meant; eight times the same call is not.
+/// table are meant; eight times the same call is not. Of what has no letters it takes more, and what
+/// has no digits either is a line drawn across.
 const TURNS: usize = 4;
+const TURNS_OF_DIGITS: usize = 16;
 const TURN_CHARS: std::ops::RangeInclusive<usize> = 2..=32;
 
 /// Characters that a circle on one line has at least.
@@ -62,8 +64,15 @@ fn is_circle(line: &str) -> bool {
     TURN_CHARS.into_iter().any(|turn| {
         let run = line.iter().rev().zip(line.iter().rev().skip(turn));
         let same = run.take_while(|(one, other)| one == other).count() + turn;
-        let letters = line.iter().rev().take(turn).any(|c| c.is_alphabetic());
-        letters && same >= CIRCLE_CHARS && same >= turn * TURNS
+        let has = |is: fn(char) -> bool| line.iter().rev().take(turn).any(|&c| is(c));
+        let turns = if has(char::is_alphabetic) {
+            TURNS
+        } else if has(char::is_numeric) {
+            TURNS_OF_DIGITS
+        } else {
+            return false;
+        };
+        same >= CIRCLE_CHARS && same >= turn * turns
     })
 }
 
@@ -76,6 +85,7 @@ mod tests {
         assert!(is_circle("x = foo(foo(foo(foo(foo(foo(foo("));
         assert!(is_circle("self.a.b.a.b.a.b.a.b.a.b.a.b.a.b"));
         assert!(!is_circle("x = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]"));
+        assert!(is_circle(&format!("x = [{}", "0, ".repeat(16))));
         assert!(!is_circle("# ----------------------------------------"));
         assert!(!is_circle("return first(a) + second(a) + third(a)"));
     }

@@ -101,8 +101,11 @@ impl<'a> Gate<'a> {
     }
 }
 
-/// What is wrong with a snapshot, if its own tree can be had in time.
+/// What is wrong with a snapshot, if its own tree can be had in time. Counting takes time, too, in a long file.
 fn damage(snapshot: &Snapshot, over: &mut dyn FnMut() -> bool) -> Option<Damage> {
+    if over() {
+        return None;
+    }
     let syntax = snapshot.syntax(over)?;
     // Past the deadline the tree is an earlier text's and knows nothing of the cursor's place.
     snapshot.parsed()?;

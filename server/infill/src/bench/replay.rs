@@ -80,6 +80,8 @@ pub struct Stroke {
     pub latency: Option<Duration>,
     /// Whether there was something to show.
     pub shown: bool,
+    /// Whether the answer before it showed this very key.
+    pub foreseen: bool,
     /// What the server says that it took, if it does.
     pub cost: Option<Cost>,
 }
@@ -209,6 +211,7 @@ struct Asked {
     id: u64,
     at: Instant,
     kind: Kind,
+    foreseen: bool,
 }
 
 /// One document being typed in.
@@ -225,6 +228,8 @@ struct Player<'a> {
     asked: Option<Asked>,
     /// A suggestion that the person is going to take.
     taking: Option<Right>,
+    /// Whether what is shown goes on with the next key.
+    foresees: bool,
     strokes: Vec<Stroke>,
     saved: usize,
     /// The step up to which suggestions have saved keys already.
@@ -248,6 +253,7 @@ impl<'a> Player<'a> {
             pace,
             asked: None,
             taking: None,
+            foresees: false,
             strokes: Vec::with_capacity(script.steps.len()),
             saved: 0,
             saved_until: 0,
@@ -281,6 +287,7 @@ impl<'a> Player<'a> {
                 kind: asked.kind,
                 latency: None,
                 shown: false,
+                foreseen: asked.foreseen,
                 cost: None,
             });
         }
@@ -353,13 +360,22 @@ impl<'a> Player<'a> {
         });
         let at = Instant::now();
         let id = client.send(change, (INLINE_COMPLETION, params))?;
-        self.asked = Some(Asked { id, at, kind });
+        let foreseen = std::mem::take(&mut self.foresees);
+        self.asked = Some(Asked {
+            id,
+            at,
+            kind,
+            foreseen,
+        });
         Ok(())
     }
 
     /// Takes the answer that was waited for.
     fn take(&mut self, answer: Answer) -> anyhow::Result<()> {
-        let Some(Asked { at, kind, .. }) = self.asked.take() else {
+        let Some(Asked {
+            at, kind, foreseen, ..
+        }) = self.asked.take()
+        else {
             return Ok(());
         };
         let result = answer
@@ -370,9 +386,14 @@ impl<'a> Player<'a> {
             kind,
             latency: Some(answer.at.saturating_duration_since(at)),
             shown: suggestion.is_some(),
+            foreseen,
             cost: Cost::of(&result),
         });
         let next = &self.script.steps[self.done..];
+        self.foresees = suggestion
+            .as_ref()
+            .zip(next.first())
+            .is_some_and(|(suggestion, step)| suggestion.foresees(&self.buffer, &step.key));
         let right = suggestion.and_then(|suggestion| suggestion.right(&self.buffer, next));
         if let Some(right) = right {
             if self.done >= self.saved_until {

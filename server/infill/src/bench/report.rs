@@ -34,6 +34,10 @@ pub struct Report {
     zero_decode_share: Option<f64>,
     /// The same, of those that had something to show.
     zero_decode_shown_share: Option<f64>,
+    /// Share of keystrokes that the suggestion before them showed: only the model can make it greater.
+    foreseen_share: f64,
+    /// Share of these for which the model wrote nothing.
+    zero_decode_foreseen_share: Option<f64>,
     /// Share of keystrokes that had something to show.
     shown_share: f64,
     /// Completion golf: the share of keys that taking every right suggestion at once would save.
@@ -104,6 +108,11 @@ impl Report {
             .copied()
             .filter(|stroke| stroke.latency.is_some())
             .collect();
+        let foreseen: Vec<&Stroke> = answered
+            .iter()
+            .copied()
+            .filter(|stroke| stroke.foreseen)
+            .collect();
         let kinds = Kind::ALL
             .into_iter()
             .map(|kind| (kind.name(), Sort::new(&of_kind(&|one| one == kind))));
@@ -118,6 +127,8 @@ impl Report {
             tokens_decoded: tokens(&keys, |cost| cost.decoded),
             zero_decode_share: zero_decode(&answered),
             zero_decode_shown_share: zero_decode(&shown),
+            foreseen_share: share(&answered, |stroke| stroke.foreseen),
+            zero_decode_foreseen_share: zero_decode(&foreseen),
             shown_share: share(&answered, |stroke| stroke.shown),
             keystrokes_saved_share: thousandths(played.saved as f64 / played.keys.max(1) as f64),
             tiers: tiers(&answered),
@@ -237,6 +248,11 @@ impl Display for Report {
             "  of those with text",
             self.zero_decode_shown_share.map(percent),
         )?;
+        line("foreseen", Some(percent(self.foreseen_share)))?;
+        line(
+            "  of those without a step",
+            self.zero_decode_foreseen_share.map(percent),
+        )?;
         for (tier, share) in self.tiers.iter().flatten() {
             line(&format!("cache {tier}"), Some(percent(*share)))?;
         }
@@ -275,6 +291,7 @@ mod tests {
             kind,
             latency: milliseconds.map(Duration::from_millis),
             shown: milliseconds.is_some_and(|time| time >= 10),
+            foreseen: milliseconds == Some(10),
             cost: cost.map(|(prefilled, decoded, tier)| Cost {
                 prefilled,
                 decoded,
@@ -310,6 +327,10 @@ mod tests {
             (Some(0.75), 0.75)
         );
         assert_eq!(report.zero_decode_shown_share, Some(0.667));
+        assert_eq!(
+            (report.foreseen_share, report.zero_decode_foreseen_share),
+            (0.5, Some(1.0))
+        );
         assert_eq!(report.keystrokes_saved_share, 0.25);
         let tiers = report.tiers.as_ref().unwrap();
         assert_eq!((tiers["adopted"], tiers["exact"]), (0.5, 0.0));

@@ -57,6 +57,19 @@ impl Suggestion {
         self.text.is_empty()
     }
 
+    /// Whether it says that this key comes next.
+    pub fn foresees(&self, buffer: &Buffer, key: &Key) -> bool {
+        let (Key::Type { text, .. } | Key::Over { text }) = key else {
+            return false;
+        };
+        let near = buffer.near(NEAR);
+        let cursor = near.cursor();
+        let [start, end] = self.range.unwrap_or([cursor, cursor]);
+        let edit = near.edit_of(start, end, &self.text);
+        let rest = edit.and_then(|edit| edit.text.get(edit.back..).map(str::to_owned));
+        rest.is_some_and(|rest| rest.starts_with(text))
+    }
+
     /// Whether taking it in this text is the same as taking some of the next steps, more than one of them a key.
     pub fn right(&self, buffer: &Buffer, next: &[Step]) -> Option<Right> {
         let near = buffer.near(NEAR);
@@ -110,6 +123,21 @@ mod tests {
             (6, "z\nz\nx = \nend\n\n\n")
         );
         (buffer, steps)
+    }
+
+    #[test]
+    fn a_key_is_foreseen_that_the_text_goes_on_with() {
+        let (mut buffer, steps) = start();
+        let foresees = |buffer: &Buffer, text: &str, range: [u64; 2], step: usize| {
+            let suggestion = Suggestion::of(&item(text, range)).unwrap();
+            suggestion.foresees(buffer, &steps[step].key)
+        };
+        assert!(foresees(&buffer, "four", [4, 4], 0));
+        assert!(!foresees(&buffer, "oof", [4, 4], 0));
+        assert!(foresees(&buffer, "x = foo", [0, 4], 0), "in a whole line");
+        buffer.press(&steps[0].key).unwrap();
+        assert!(foresees(&buffer, "fo", [4, 5], 1));
+        assert!(!foresees(&buffer, "f", [4, 5], 1), "it ends there");
     }
 
     fn item(text: &str, range: [u64; 2]) -> Value {

@@ -100,6 +100,12 @@ impl Record {
         times[0].map(|_| Duration::from_secs_f64(sum / 1000.0))
     }
 
+    /// How long a row took; no time if it did not run.
+    pub(super) fn time(&self, row: &str) -> Duration {
+        let milliseconds = self.timings_ms.get(row).copied().unwrap_or_default();
+        Duration::from_secs_f64(milliseconds / 1000.0)
+    }
+
     /// Notes how long a row took.
     pub(super) fn took(&mut self, row: &str, time: Duration) {
         // Microseconds are as fine as any of these means something.
