@@ -116,9 +116,9 @@ mod tests {
 
     #[test]
     fn an_answer_that_goes_round_in_circles_ends_there() {
-        let endless = "x = 1\n".repeat(20);
-        assert_eq!(read("‸", Until::Block, &endless), "x = 1\n".repeat(3));
+        let endless = "total += 1\n".repeat(20);
+        assert_eq!(read("‸", Until::Block, &endless), "total += 1\n".repeat(3));
         let endless = "get(".repeat(20);
-        assert_eq!(read("x = ‸", Until::Line, &endless), "get(".repeat(6));
+        assert_eq!(read("x = ‸", Until::Line, &endless), "get(".repeat(8));
     }
 }

@@ -162,6 +162,7 @@ impl Trip {
             Class::Invoked => PARSE_DEADLINE_INVOKED,
             Class::Keystroke | Class::Ahead | Class::Batch => PARSE_DEADLINE,
         }));
+        self.took("parse", started);
         if let Some(tree) = snapshot.parsed().filter(|_| !hypothetical) {
             self.documents.adopt(url, *number, tree);
         }
@@ -379,7 +380,7 @@ impl Trip {
         } = now.after(&view.snapshot).ok_or(Why::Moved)?;
         let question = question(&snapshot, offset, until);
         // A text that took long to parse takes as long again with the answer in it.
-        let spent = self.record().time("situate");
+        let spent = self.record().time("parse");
         let mut over = deadline(PARSE_DEADLINE.saturating_sub(spent));
         let item = finish::fit(&settled, &question, &snapshot, offset, &mut over);
         self.took("fit", started);

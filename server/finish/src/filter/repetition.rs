@@ -12,6 +12,9 @@ const TURN_LINES: usize = 4;
 /// has no digits either is a line drawn across.
 const TURNS: usize = 4;
 const TURNS_OF_DIGITS: usize = 16;
+
+/// The same while the line is still being written: it may yet come to an end.
+const TURNS_SO_FAR: usize = 8;
 const TURN_CHARS: std::ops::RangeInclusive<usize> = 2..=32;
 
 /// Characters that a circle on one line has at least.
@@ -21,7 +24,7 @@ const CIRCLE_CHARS: usize = 24;
 pub(crate) fn cut(text: &str) -> Result<&str, Why> {
     let text = &text[..line_circle(text).unwrap_or(text.len())];
     for (start, line) in numbered(text) {
-        if is_circle(line) {
+        if is_circle(line, TURNS) {
             let kept = text[..start].trim_end();
             return if kept.is_empty() {
                 Err(Why::Loop)
@@ -38,7 +41,7 @@ pub(crate) fn cut(text: &str) -> Result<&str, Why> {
 pub(crate) fn has_begun(text: &str) -> bool {
     let (lines, last) = text.split_at(text.rfind('\n').map_or(0, |end| end + 1));
     // Half a line may yet turn out to be another.
-    is_circle(last) || line_circle(lines).is_some()
+    is_circle(last, TURNS_SO_FAR) || line_circle(lines).is_some()
 }
 
 /// The byte at which a run of lines is followed by itself: twice for several lines or if the text
@@ -58,15 +61,15 @@ fn line_circle(text: &str) -> Option<usize> {
     })
 }
 
-/// Whether a line ends in the same few characters said over and over.
-fn is_circle(line: &str) -> bool {
+/// Whether a line ends in the same few characters said over and over, so many times if they are words.
+fn is_circle(line: &str, turns: usize) -> bool {
     let line: Vec<char> = line.trim().chars().collect();
     TURN_CHARS.into_iter().any(|turn| {
         let run = line.iter().rev().zip(line.iter().rev().skip(turn));
         let same = run.take_while(|(one, other)| one == other).count() + turn;
         let has = |is: fn(char) -> bool| line.iter().rev().take(turn).any(|&c| is(c));
         let turns = if has(char::is_alphabetic) {
-            TURNS
+            turns
         } else if has(char::is_numeric) {
             TURNS_OF_DIGITS
         } else {
@@ -82,10 +85,11 @@ mod tests {
 
     #[test]
     fn tells_circles_from_tables() {
+        let is_circle = |line: &str| is_circle(line, TURNS);
         assert!(is_circle("x = foo(foo(foo(foo(foo(foo(foo("));
         assert!(is_circle("self.a.b.a.b.a.b.a.b.a.b.a.b.a.b"));
         assert!(!is_circle("x = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]"));
-        assert!(is_circle(&format!("x = [{}", "0, ".repeat(16))));
+        assert!(is_circle(&format!("x = [{}", "0, ".repeat(17))));
         assert!(!is_circle("# ----------------------------------------"));
         assert!(!is_circle("return first(a) + second(a) + third(a)"));
     }

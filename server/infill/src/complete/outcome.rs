@@ -40,7 +40,8 @@ pub struct Shown {
 pub struct Record {
     /// The mask token that stood for the blank, if it came to choosing one.
     pub mask: Option<String>,
-    /// Milliseconds a row took, by the row's verb, and `total`. Rows that did not run are missing.
+    /// Milliseconds a row took, by the row's verb, and `total`; `parse` is a part of `situate`. Rows that did not run
+    /// are missing.
     pub timings_ms: BTreeMap<String, f64>,
     /// `kept` if the question was asked before and only what was typed since is new, `new` if not;
     /// followed by `near` if it is about a small window. Empty if no question was asked.
