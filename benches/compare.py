@@ -49,15 +49,17 @@ def neighbour(is_busy):
 
 def engine_infill(arguments, model, rounds):
     command = [arguments.infill, "bench", "engine", "--model", model, "--threads", arguments.threads, "--prompt", PROMPT]
-    figures = run([str(part) for part in [*command, "--generate", GENERATE, "--repeat", rounds, "--json"]])
-    return figures["prefill"]["rounds"], figures["decode"]["rounds"]
+    figures = run([str(part) for part in [*command, "--generate", GENERATE, "--repeat", rounds, "--lookup", "--json"]])
+    lookup = figures["lookup"]
+    extra = {"memory": figures["memory_tps"]["rounds"], "gain": [lookup["gain"]], "tokens": [lookup["tokens_a_pass"]]}
+    return figures["prefill"]["rounds"], figures["decode"]["rounds"], extra
 
 
 def engine_llama(arguments, model, rounds):
     command = [arguments.llama / "llama-bench", "-m", model, "-t", arguments.threads, "-p", PROMPT, "-n", GENERATE]
     reading, writing = run([str(part) for part in [*command, "-r", rounds, "-ngl", 0, "-o", "json"]])
     assert reading["n_prompt"] == PROMPT and writing["n_gen"] == GENERATE
-    return reading["samples_ts"], writing["samples_ts"]
+    return reading["samples_ts"], writing["samples_ts"], {}
 
 
 def engines(arguments, is_busy):
@@ -66,14 +68,17 @@ def engines(arguments, is_busy):
     for kind in KINDS:
         model = arguments.models / f"random-{kind}.gguf"
         speeds = {"infill": ([], []), "llama.cpp": ([], [])}
+        extras = {"memory": [], "gain": [], "tokens": []}
         for _ in range(turns):
             for name, measure in ("infill", engine_infill), ("llama.cpp", engine_llama):
                 with neighbour(is_busy):
-                    reading, writing = measure(arguments, model, rounds)
+                    reading, writing, extra = measure(arguments, model, rounds)
                 speeds[name][0].extend(reading)
                 speeds[name][1].extend(writing)
+                for part, figures in extra.items():
+                    extras[part].extend(figures)
         medians = {name: [statistics.median(part) for part in parts] for name, parts in speeds.items()}
-        row = {"kind": kind, "busy": is_busy}
+        row = {"kind": kind, "busy": is_busy} | {part: statistics.median(extra) for part, extra in extras.items()}
         for at, part in enumerate(("prefill", "decode")):
             ours, theirs = medians["infill"][at], medians["llama.cpp"][at]
             row[part] = {"infill": ours, "llama.cpp": theirs, "ratio": ours / theirs}
@@ -118,12 +123,14 @@ def markdown(results):
         rows = [row for row in results.get("engine", []) if row["busy"] == is_busy]
         if rows:
             lines += ["", f"Tokens a second, prefill of {PROMPT} and decode of {GENERATE}{title[is_busy]}:", ""]
-            lines += ["| weights | prefill: infill | llama.cpp | ratio | decode: infill | llama.cpp | ratio |"]
-            lines += ["|---|---|---|---|---|---|---|"]
+            head = ["weights", "prefill: infill", "llama.cpp", "ratio", "decode: infill", "llama.cpp", "ratio"]
+            head += ["memory allows", "lookup on code", "tokens a pass"]
+            lines += [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
         for row in rows:
             parts = [row["kind"].upper()]
             for part in (row["prefill"], row["decode"]):
                 parts += [f"{part['infill']:,.0f}", f"{part['llama.cpp']:,.0f}", f"**{part['ratio']:.2f}**"]
+            parts += [f"{row['memory']:,.0f}", f"{row['gain']:.2f} ×", f"{row['tokens']:.2f}"]
             lines.append(f"| {' | '.join(parts)} |")
     for is_busy in (False, True):
         replay = results.get("typing", {}).get("busy" if is_busy else "quiet")

@@ -3,7 +3,7 @@
     python llama_bridge.py --server PATH/TO/llama-server --model FILE.gguf [--threads 2] [--window 1000]
 
 The rival of the comparison, asked the way llama.vim does: 256 lines before the cursor and 64 behind it, `cache_prompt`,
-at most 32 tokens, the best token each time. Its window of tokens is held to the one of ours (through llama-server's batch,
+at most 64 tokens, the best token each time. Its window of tokens is held to the one of ours (through llama-server's batch,
 which `/infill` fills with three parts of prefix to one of suffix). A cancelled request ends by closing its connection,
 which is how llama-server learns of it. The server runs on this machine's loopback and ends with the bridge.
 """

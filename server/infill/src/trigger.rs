@@ -1,9 +1,10 @@
 //! When a keystroke is worth asking the model about.
 //!
-//! A machine that is faster than its user should answer every key; one that is slower only works in
-//! vain while the user types on, and should wait for a pause. So the delay before the model is asked
-//! follows the rhythm of the typing and the time that answers have taken of late: half the usual gap
-//! between two keys, less the expected time of the answer.
+//! Where an answer takes a small part of the time between two keys, every key is answered at once: little
+//! is lost if the user types on. Where it takes more, an answer that comes as the next key is pressed was
+//! worked out in vain, so the model is asked after a delay, which follows the rhythm of the typing and the
+//! time that answers have taken of late: half the usual gap between two keys, less the expected time of
+//! the answer.
 
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,9 @@ const PAUSE: Duration = Duration::from_millis(800);
 
 /// The longest delay: a person who has stopped typing should not notice it.
 const LONGEST: Duration = Duration::from_millis(40);
+
+/// Answers that take no more than this part of a gap are asked for at once.
+const SMALL: f64 = 0.125;
 
 /// How much a new gap or answer counts against all before it.
 const WEIGHT: f64 = 0.2;
@@ -44,6 +48,9 @@ impl Rhythm {
         let (Some(gap), Some(answer)) = (self.gap, self.answer) else {
             return Duration::ZERO;
         };
+        if answer <= SMALL * gap {
+            return Duration::ZERO;
+        }
         Duration::from_secs_f64((gap / 2.0 - answer).max(0.0)).min(LONGEST)
     }
 }
@@ -77,7 +84,8 @@ mod tests {
     fn the_delay_is_half_a_gap_less_the_answers_time() {
         assert_eq!(typing(&[100; 9], 20), Duration::from_millis(30));
         assert_eq!(typing(&[100; 9], 60), Duration::ZERO);
-        assert_eq!(typing(&[700; 9], 20), LONGEST);
+        assert_eq!(typing(&[700; 9], 100), LONGEST);
+        assert_eq!(typing(&[700; 9], 20), Duration::ZERO, "a small part");
         assert_eq!(typing(&[], 20), Duration::ZERO);
     }
 

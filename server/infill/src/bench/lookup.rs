@@ -109,7 +109,11 @@ fn tasks(
             break;
         }
         code.truncate(generate);
-        let end = text.floor_char_boundary(cursor + opened.vocab.decode(&code).len());
+        // The last token may end within a character.
+        let mut end = text.len().min(cursor + opened.vocab.decode(&code).len());
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
         let snapshot = Snapshot::new(&[&text[..cursor], &text[end..]].concat(), language);
         let syntax = snapshot.syntax(&mut || false);
         let budget = Budget {

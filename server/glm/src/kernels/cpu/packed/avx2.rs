@@ -385,3 +385,81 @@ unsafe fn loaded(at: *const f32) -> Two<__m256> {
     // SAFETY: as the caller vouches.
     unsafe { [_mm256_load_ps(at), _mm256_load_ps(at.add(8))] }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        fixture::Random,
+        kernels::{
+            Rows,
+            cpu::{Activations, Pool, matmul_packed},
+            packed::tests::STORED,
+        },
+    };
+    use std::{hint::black_box, time::Instant};
+
+    /// Rounds of the loop that does nothing but multiply and add.
+    const ROUNDS: usize = 2_000_000;
+
+    /// Multiply-adds as a tile of [`TILE`] rows makes them, all from the first-level cache.
+    #[target_feature(enable = "avx2")]
+    fn multiply_adds(weights: &[Two<__m256i>; 64], inputs: &[i32; 64]) -> [Two<__m256i>; TILE] {
+        let mut sums = [[_mm256_setzero_si256(); 2]; TILE];
+        for round in 0..ROUNDS {
+            let weights = &weights[round % 64];
+            for (row, sums) in sums.iter_mut().enumerate() {
+                let input = _mm256_set1_epi32(inputs[(round + row) % 64]);
+                for (sum, weights) in sums.iter_mut().zip(weights) {
+                    *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(*weights, input));
+                }
+            }
+        }
+        sums
+    }
+
+    /// How near products of many rows come to what the processor's multiply-adds allow.
+    /// `cargo test --release -p glm -- --ignored --nocapture multiply_adds`
+    #[test]
+    #[ignore = "a measurement"]
+    fn what_multiply_adds_allow() {
+        if !crate::kernels::cpu::has_avx2() {
+            return;
+        }
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let pool = Pool::new(threads).unwrap();
+        let inputs: [i32; 64] = std::array::from_fn(|i| i as i32 * 77_777);
+        let best = |work: &dyn Fn(), count: usize| {
+            let times = (0..15).map(|_| {
+                let began = Instant::now();
+                work();
+                began.elapsed().as_secs_f64()
+            });
+            count as f64 / times.fold(f64::INFINITY, f64::min) / 1e9
+        };
+        let bare = || {
+            pool.run(threads, &|_| {
+                // SAFETY: the machine has the instructions; any bits are integers.
+                unsafe {
+                    let weights = [[_mm256_set1_epi16(3); 2]; 64];
+                    black_box(multiply_adds(black_box(&weights), black_box(&inputs)));
+                }
+            });
+        };
+        let limit = best(&bare, threads * ROUNDS * TILE * 2 * 16);
+        println!("{threads} threads, {limit:.1} thousand million multiply-adds a second at most");
+        let (rows, outputs, columns) = (512, 2816, 512);
+        let mut random = Random::new(1);
+        let x = random.normal(rows * columns);
+        for (stored, _) in STORED {
+            let weight = random.packed(stored, outputs, columns);
+            let mut activations = Activations::default();
+            activations.set(Rows::new(&x, columns), &pool);
+            let out = std::cell::RefCell::new(vec![0.0; rows * outputs]);
+            let product =
+                || matmul_packed(&activations, &weight, &[], &mut out.borrow_mut(), 0, &pool);
+            let reached = best(&product, rows * outputs * columns);
+            println!("{stored:?}: {reached:.1}, {:.2} of it", reached / limit);
+        }
+    }
+}
