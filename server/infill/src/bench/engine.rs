@@ -2,7 +2,8 @@
 //!
 //! Reading: random tokens in one pass from an empty context, the last one's logits computed. Writing: one token a pass
 //! from an empty context, each random, so that choosing a token costs nothing. One round to warm up, then some that
-//! count. What memory allows is measured in the same run: see [`crate::bench::memory`]. With `--lookup` the writing is real code instead, with drafts: see [`crate::bench::lookup`].
+//! count. What memory allows is measured in the same run: see [`crate::bench::memory`]. With `--lookup` real code is
+//! written as well, with drafts and without: see [`crate::bench::lookup`].
 
 use std::fs;
 use std::io::{Write, stdout};

@@ -2,15 +2,21 @@
 //!
 //! Takes a number of bytes and of threads, gives bytes a second: as many bytes as the weights have, summed by as many
 //! threads as the model uses, each its own part, and nothing done with them. Weights that fit the caches are read from
-//! there by both.
+//! there by both; of larger ones a part tells as much.
 
 use std::hint::black_box;
 use std::thread;
 use std::time::Instant;
 
+/// Bytes that are in memory and in no cache.
+const MOST: usize = 512 << 20;
+
+/// Times that a round reads everything, as tokens follow one another, so that starting threads costs nothing.
+const PASSES: usize = 16;
+
 /// Bytes a second that these threads read in each of some rounds, after one to warm up.
 pub fn speeds(bytes: usize, threads: usize, rounds: usize) -> Vec<f64> {
-    let words = vec![1u64; bytes / size_of::<u64>()];
+    let words = vec![1u64; bytes.min(MOST) / size_of::<u64>()];
     let share = words.len().div_ceil(threads).max(1);
     let round = |_| {
         let began = Instant::now();
@@ -23,9 +29,6 @@ pub fn speeds(bytes: usize, threads: usize, rounds: usize) -> Vec<f64> {
     };
     (0..=rounds).map(round).skip(1).collect()
 }
-
-/// Times that a round reads everything, as tokens follow one another, so that starting threads costs nothing.
-const PASSES: usize = 16;
 
 /// Some sums side by side, so that no addition waits for another.
 fn sum(words: &[u64]) -> u64 {
