@@ -24,15 +24,18 @@ impl Color {
         }
     }
 
-    /// Red, green and blue, each from 0 to 255.
-    pub fn rgb(self) -> (u8, u8, u8) {
+    /// Whether white text can be read on it.
+    pub fn is_dark(self) -> bool {
         match self {
-            Color::Black => (0, 0, 0),
-            Color::Red => (255, 0, 0),
-            Color::Green => (0, 255, 0),
-            Color::Blue => (0, 0, 255),
-            Color::Yellow => (255, 255, 0),
-            Color::White => (255, 255, 255),
+            Color::Black | Color::Blue => true,
+            Color::Red | Color::Green => false,
+            Color::Yellow | Color::White => false,
         }
+    }
+}
+
+impl std::fmt::Display for Color {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
     }
 }

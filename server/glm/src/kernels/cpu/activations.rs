@@ -87,6 +87,7 @@ impl Activations {
     }
 
     /// The sums of 16 integers, of rows from `row` on.
+    #[cfg(any(target_arch = "x86_64", test))]
     pub(super) fn halves(&self, row: usize) -> &[i32] {
         let width = self.blocks * 2;
         &self.halves[row * width..self.count * width]

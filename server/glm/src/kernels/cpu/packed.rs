@@ -12,6 +12,8 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 
 use super::{activations::Activations, pool::Pool};
 use crate::kernels::{
@@ -25,8 +27,6 @@ const TILE: usize = 6;
 const CHUNK: usize = 192 << 10;
 /// Most rows of a chunk: their sums are on the stack.
 const MOST_ROWS: usize = 20 * TILE;
-/// Blocks of a panel that are widened at a time: 8 KiB of weights.
-const RANGE: usize = 8;
 /// Multiply-adds of a task at least: a few microseconds.
 const SMALL: usize = 1 << 17;
 /// Tasks a thread, so that a thread that is held up by other programs keeps the others waiting for little.
@@ -133,25 +133,28 @@ impl Product<'_> {
             unsafe { avx2::run(self, part) };
             return;
         }
-        self.run_plain(part);
+        #[cfg(target_arch = "aarch64")]
+        self.run_widened(part, neon::add);
+        #[cfg(not(target_arch = "aarch64"))]
+        self.run_widened(part, add);
     }
 
-    /// The plain version: a row at a time by a widened block.
-    fn run_plain(&self, part: &Part) {
+    /// A row at a time by a widened block; `add` is [`add`] or as good.
+    fn run_widened(&self, part: &Part, add: impl Add) {
         match self.weight.packing() {
-            Packing::Q8_0 => self.plain(Packing::Q8_0, part),
-            Packing::Q4_0 => self.plain(Packing::Q4_0, part),
-            Packing::Q4K => self.plain(Packing::Q4K, part),
-            Packing::Q5K => self.plain(Packing::Q5K, part),
-            Packing::Q6K => self.plain(Packing::Q6K, part),
-            Packing::Int8 => self.plain(Packing::Int8, part),
-            Packing::Int4 => self.plain(Packing::Int4, part),
+            Packing::Q8_0 => self.widened(Packing::Q8_0, part, add),
+            Packing::Q4_0 => self.widened(Packing::Q4_0, part, add),
+            Packing::Q4K => self.widened(Packing::Q4K, part, add),
+            Packing::Q5K => self.widened(Packing::Q5K, part, add),
+            Packing::Q6K => self.widened(Packing::Q6K, part, add),
+            Packing::Int8 => self.widened(Packing::Int8, part, add),
+            Packing::Int4 => self.widened(Packing::Int4, part, add),
         }
     }
 
     /// Inlined for each packing, so that each is a loop of its own.
     #[inline(always)]
-    fn plain(&self, packing: Packing, part: &Part) {
+    fn widened(&self, packing: Packing, part: &Part, add: impl Add) {
         let mut wide = [0; WIDE];
         for panel in part.panels.clone() {
             let mut totals = [[0.0; PANEL]; MOST_ROWS];
@@ -169,7 +172,7 @@ impl Product<'_> {
                     for (row, totals) in totals.iter_mut().enumerate().take(part.rows) {
                         let at = first + index;
                         let x = &self.x.numbers(part.first_row + row)[at * BLOCK..][..BLOCK];
-                        block.add(x, self.x.sums(part.first_row + row)[at], totals);
+                        add(&block, x, self.x.sums(part.first_row + row)[at], totals);
                     }
                 }
             }
@@ -182,6 +185,11 @@ impl Product<'_> {
     }
 }
 
+/// Adds the products of a widened block's 32 inputs, whose sum is the third argument, to the totals of 16 outputs.
+trait Add: Fn(&Widened, &[i16], i32, &mut [f32; PANEL]) {}
+
+impl<F: Fn(&Widened, &[i16], i32, &mut [f32; PANEL])> Add for F {}
+
 /// A block of a panel, widened.
 struct Widened<'a> {
     packing: Packing,
@@ -192,25 +200,16 @@ struct Widened<'a> {
 }
 
 impl Widened<'_> {
-    /// Adds the products of 32 inputs to the totals of 16 outputs.
+    /// The scale of an output for a part of the block.
     #[inline(always)]
-    fn add(&self, x: &[i16], sum: i32, totals: &mut [f32; PANEL]) {
-        let scaled = self.packing.scaled();
-        let (pairs, _) = self.wide.as_chunks::<{ 2 * PANEL }>();
-        let parts = x.chunks_exact(scaled).zip(pairs.chunks_exact(scaled / 2));
-        for (part, (x, pairs)) in parts.enumerate() {
-            let mut sums = [0i32; PANEL];
-            for (x, weights) in x.chunks_exact(2).zip(pairs) {
-                for (sum, w) in sums.iter_mut().zip(weights.chunks_exact(2)) {
-                    *sum += i32::from(w[0]) * i32::from(x[0]) + i32::from(w[1]) * i32::from(x[1]);
-                }
-            }
-            let at = self.index * (BLOCK / scaled) + part;
-            for (lane, (total, sum)) in totals.iter_mut().zip(sums).enumerate() {
-                let scale = self.packing.scale(self.group, lane, at);
-                *total = (sum as f32).mul_add(scale, *total);
-            }
-        }
+    fn scale(&self, lane: usize, part: usize) -> f32 {
+        let at = self.index * (BLOCK / self.packing.scaled()) + part;
+        self.packing.scale(self.group, lane, at)
+    }
+
+    /// Takes the outputs' minima, times the sum of the inputs, from the totals.
+    #[inline(always)]
+    fn take_minima(&self, sum: i32, totals: &mut [f32; PANEL]) {
         if self.packing.has_minima() {
             for (lane, total) in totals.iter_mut().enumerate() {
                 let minimum = self.packing.minimum(self.group, lane, self.index);
@@ -218,6 +217,27 @@ impl Widened<'_> {
             }
         }
     }
+}
+
+/// The plain version of what [`Add`] says.
+#[cfg(any(not(target_arch = "aarch64"), test))]
+#[inline(always)]
+fn add(block: &Widened, x: &[i16], sum: i32, totals: &mut [f32; PANEL]) {
+    let scaled = block.packing.scaled();
+    let (pairs, _) = block.wide.as_chunks::<{ 2 * PANEL }>();
+    let parts = x.chunks_exact(scaled).zip(pairs.chunks_exact(scaled / 2));
+    for (part, (x, pairs)) in parts.enumerate() {
+        let mut sums = [0i32; PANEL];
+        for (x, weights) in x.chunks_exact(2).zip(pairs) {
+            for (sum, w) in sums.iter_mut().zip(weights.chunks_exact(2)) {
+                *sum += i32::from(w[0]) * i32::from(x[0]) + i32::from(w[1]) * i32::from(x[1]);
+            }
+        }
+        for (lane, (total, sum)) in totals.iter_mut().zip(sums).enumerate() {
+            *total = (sum as f32).mul_add(block.scale(lane, part), *total);
+        }
+    }
+    block.take_minima(sum, totals);
 }
 
 /// Where the products go.
@@ -326,11 +346,12 @@ mod tests {
             },
         };
         for first_row in (0..rows.count()).step_by(MOST_ROWS) {
-            product.run_plain(&Part {
+            let part = Part {
                 first_row,
                 rows: MOST_ROWS.min(rows.count() - first_row),
                 panels: 0..weight.panel_count(),
-            });
+            };
+            product.run_widened(&part, add);
         }
         out
     }

@@ -2,10 +2,12 @@
 
 mod lanes;
 
-use super::{BLOCK, MOST_ROWS, PANEL, Packing, Part, Product, RANGE, TILE, WIDE};
+use super::{BLOCK, MOST_ROWS, PANEL, Packing, Part, Product, TILE, WIDE};
 use lanes::{Int4, Int8, Lanes, Q4_0, Q4K, Q5K, Q6K, Q8_0, Two};
 use std::arch::x86_64::*;
 
+/// Blocks of a panel that are widened at a time: 8 KiB of weights.
+const RANGE: usize = 8;
 /// Rows that meet weights which are widened for them alone: with eight registers of sums and four of weights.
 const PASS: usize = 4;
 /// Rows up to which the passes of [`PASS`] rows cost less than widening the weights into memory.
