@@ -158,10 +158,7 @@ impl Trip {
         if snapshot.line_range(snapshot.line_of(*offset)).len() > LONGEST_LINE {
             return Err(Why::LongLine);
         }
-        let syntax = snapshot.syntax(&mut deadline(match class {
-            Class::Invoked => PARSE_DEADLINE_INVOKED,
-            Class::Keystroke | Class::Ahead | Class::Batch => PARSE_DEADLINE,
-        }));
+        let syntax = snapshot.syntax(&mut deadline(parse_deadline(*class)));
         self.took("parse", started);
         if let Some(tree) = snapshot.parsed().filter(|_| !hypothetical) {
             self.documents.adopt(url, *number, tree);
@@ -361,6 +358,7 @@ impl Trip {
             url,
             view,
             offset,
+            class,
             hypothetical,
             ..
         } = &*self.ask;
@@ -381,7 +379,7 @@ impl Trip {
         let question = question(&snapshot, offset, until);
         // A text that took long to parse takes as long again with the answer in it.
         let spent = self.record().time("parse");
-        let mut over = deadline(PARSE_DEADLINE.saturating_sub(spent));
+        let mut over = deadline(parse_deadline(*class).saturating_sub(spent));
         let item = finish::fit(&settled, &question, &snapshot, offset, &mut over);
         self.took("fit", started);
         let item = item.map_err(Why::Answer)?;
@@ -495,6 +493,14 @@ fn mask_name(mask: Mask) -> &'static str {
         Mask::Mask => "[MASK]",
         Mask::SMask => "[sMASK]",
         Mask::GMask => "[gMASK]",
+    }
+}
+
+/// How long the parses of a question may take in all.
+fn parse_deadline(class: Class) -> Duration {
+    match class {
+        Class::Invoked => PARSE_DEADLINE_INVOKED,
+        Class::Keystroke | Class::Ahead | Class::Batch => PARSE_DEADLINE,
     }
 }
 
