@@ -38,7 +38,7 @@ struct Report {
     decode: Speed,
     /// Bytes of the weights in memory, all of which are read for each token that is written.
     weight_bytes: u64,
-    /// As many bytes read and nothing else done, in times a second: no engine writes faster, one token a pass.
+    /// As many bytes read and nothing else done, in times a second: what one token a pass is held against.
     memory_tps: Speed,
     lookup: Option<Lookup>,
 }

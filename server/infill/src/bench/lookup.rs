@@ -56,7 +56,13 @@ pub fn run(
     for task in tasks {
         slow += one_by_one(model, &task)?;
         let Task { job, code } = task;
-        let answer = through_engine(&engine, job, code)?;
+        let answer = through_engine(&engine, job, code.clone())?;
+        if answer.ids != code {
+            bail!(
+                "with drafts other code was written: {:?} and not {code:?}",
+                answer.ids
+            );
+        }
         fast += answer.decode.as_secs_f64();
         drafted += answer.drafted;
         accepted += answer.accepted;
