@@ -218,6 +218,16 @@ impl Template {
         }
     }
 
+    /// What such a model can do with a piece of code, by the names of [`Kind`](crate::Kind); a review aside, which is of a
+    /// change.
+    pub fn tasks(self) -> &'static [&'static str] {
+        match self {
+            Template::InfillV1 | Template::Glm | Template::Glm130b => &[],
+            Template::CodeGeex | Template::CodeGeex2 => &["explain", "comment", "translate"],
+            _ => &["explain", "comment", "translate", "fix", "tests"],
+        }
+    }
+
     /// Why a model does not follow requests; none if it does.
     pub(crate) fn untrained(self) -> Option<&'static str> {
         match self {

@@ -112,6 +112,20 @@ impl Vocab {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
+    /// The text of these ids with the special ones spelled out, for people to read.
+    pub fn spell(&self, ids: &[u32]) -> String {
+        let spellings: HashMap<u32, &str> = self
+            .special
+            .iter()
+            .map(|(spelling, &id)| (id, &**spelling))
+            .collect();
+        let bytes = ids.iter().flat_map(|id| match spellings.get(id) {
+            Some(spelling) => spelling.as_bytes(),
+            None => self.bytes(*id),
+        });
+        String::from_utf8_lossy(&bytes.copied().collect::<Vec<u8>>()).into_owned()
+    }
+
     /// The bytes that a plain token stands for; none for special and unknown ids. A word of
     /// WordPiece comes with the space before it.
     pub fn bytes(&self, id: u32) -> &[u8] {
@@ -189,6 +203,7 @@ mod tests {
         ids.insert(0, special.cls);
         ids.extend([special.mask, special.eos, u32::MAX]);
         assert_eq!(vocab.decode(&ids), "ab");
+        assert_eq!(vocab.spell(&ids), "[CLS]ab[MASK]<|endoftext|>");
         assert!(vocab.len() > special.eos as usize);
     }
 
