@@ -37,6 +37,10 @@ conversations! {
     completion_in_an_unknown_language
     completion_before_ready
     completion_in_a_closed_document
+    completion_as_items
+    excluded_files
+    settings_that_are_wrong
+    tasks_that_the_model_cannot_do
     selected_completion
     switching_models
     unknown_requests

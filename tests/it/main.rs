@@ -44,6 +44,9 @@ mod readme;
 // What every file keeps to: its opening line, its size, its place, and no addresses in scripts.
 mod tidy;
 
+// What the server says beyond the protocol: its status, why something is shown, commands, menus.
+mod telling;
+
 // What a keystroke costs: tokens read and written while text is typed, taken back and accepted.
 mod typing;
 

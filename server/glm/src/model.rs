@@ -108,20 +108,34 @@ impl<'a> Logits<'a> {
 impl Model {
     /// Loads a checkpoint, its matrices brought to the type that `weights` says.
     pub fn open(source: &Source, weights: Weights, device: &Device) -> Result<Model, Error> {
+        Model::open_telling(source, weights, device, &|_| {})
+    }
+
+    /// Loads a checkpoint, and tells now and then what part of it is loaded, from 0 to 1.
+    pub fn open_telling(
+        source: &Source,
+        weights: Weights,
+        device: &Device,
+        progress: &dyn Fn(f32),
+    ) -> Result<Model, Error> {
         if !device.is_cpu() {
             return Err(Error::Input(
                 "the kernels run on the processor only".to_owned(),
             ));
         }
-        source.read(weights, Model::load)
+        source.read(weights, |checkpoint| Model::load(checkpoint, progress))
     }
 
-    fn load(mut checkpoint: Checkpoint) -> Result<Model, Error> {
+    fn load(mut checkpoint: Checkpoint, progress: &dyn Fn(f32)) -> Result<Model, Error> {
         let config = Config::read(&checkpoint)?;
         checkpoint.arrange(&config);
         let checkpoint = &checkpoint;
         let own = |key| Ok::<_, Error>(checkpoint.optional_text(key)?.map(str::to_owned));
         let matrix = |name| checkpoint.matrix(name, config.vocabulary, config.width);
+        let layer = |index| {
+            progress(index as f32 / config.layers as f32);
+            Layer::load(checkpoint, index, &config)
+        };
         let top_query = || table(checkpoint, "top_query_embd.weight", &config);
         Ok(Model {
             name: checkpoint.name(),
@@ -131,9 +145,7 @@ impl Model {
             gguf_tokenizer: checkpoint.tokenizer(),
             embedding: matrix("token_embd.weight")?,
             positions: Positions::load(checkpoint, &config)?,
-            layers: (0..config.layers)
-                .map(|index| Layer::load(checkpoint, index, &config))
-                .collect::<Result<_, _>>()?,
+            layers: (0..config.layers).map(layer).collect::<Result<_, _>>()?,
             norm: Norm::load(checkpoint, "output_norm", &config)?,
             head: (!config.tied)
                 .then(|| matrix("output.weight"))

@@ -7,6 +7,7 @@
 //! engine, so that the next question about the same place goes on from there.
 
 mod ahead;
+mod alternatives;
 pub mod anchors;
 mod newest;
 mod outcome;
@@ -24,9 +25,13 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tower_lsp::lsp_types::Url;
+use vocab::Vocab;
 
 pub use crate::complete::ahead::{look_ahead, prepare, surroundings};
-pub use crate::complete::outcome::{LARGEST_DOCUMENT, LONGEST_LINE, Outcome, Record, Shown, Why};
+pub use crate::complete::alternatives::alternatives;
+pub use crate::complete::outcome::{
+    Exchange, LARGEST_DOCUMENT, LONGEST_LINE, Outcome, Record, Shown, Why,
+};
 
 use crate::complete::anchors::{Extent, Placed, Standing};
 use crate::complete::newest::Now;
@@ -69,6 +74,8 @@ pub struct Ask {
     /// The text is not the document's but what it would be after an edit that the user has not
     /// made yet. The document then says nothing about how the text goes on.
     pub hypothetical: bool,
+    /// Whether the answer may not go beyond the cursor's line.
+    pub single_line: bool,
     /// How long to wait, if the answer is not stored, before the model is asked.
     pub delay: Duration,
 }
@@ -80,7 +87,12 @@ pub async fn complete(rooms: Arc<Rooms>, documents: Arc<Documents>, ask: Ask) ->
     let shown = trip.run().await;
     trip.took("total", started);
     let record = trip.record().clone();
-    Outcome { shown, record }
+    let exchange = trip.exchange().clone();
+    Outcome {
+        shown,
+        record,
+        exchange,
+    }
 }
 
 /// A question on its way through the rooms, with what it has taken so far.
@@ -90,12 +102,21 @@ struct Trip {
     documents: Arc<Documents>,
     ask: Arc<Ask>,
     record: Arc<Mutex<Record>>,
+    exchange: Arc<Mutex<Exchange>>,
 }
 
 /// What the path goes on with once the cursor's situation is known.
 enum Next {
     Stored(String),
     Ask,
+}
+
+/// What the model said.
+struct Said {
+    /// Its answer behind what was typed.
+    text: String,
+    /// Its tokens up to the first that says more than what was typed: where another answer may begin to differ.
+    way: Vec<u32>,
 }
 
 impl Trip {
@@ -105,6 +126,7 @@ impl Trip {
             documents,
             ask: Arc::new(ask),
             record: Arc::default(),
+            exchange: Arc::default(),
         }
     }
 
@@ -121,7 +143,10 @@ impl Trip {
         let until = situation.until;
         let settled = match next {
             Next::Stored(text) if text.is_empty() => return Err(Why::Known),
-            Next::Stored(text) => Settled { text },
+            Next::Stored(text) => {
+                self.exchange().answer = Some(text.clone());
+                Settled { text }
+            }
             Next::Ask => {
                 sleep(self.ask.delay).await;
                 // Row 6: what the model reads, and what it has read of it before.
@@ -132,9 +157,9 @@ impl Trip {
                     })
                     .await?;
                 // Rows 8 and 9: the engine's turn, watched for the end of what was asked for.
-                let answer = self.generate(standing, until).await?;
+                let said = self.generate(standing, until, &[]).await?;
                 // Row 10: what of it is worth keeping.
-                self.on_pool(move |trip| trip.settle(&answer, &situation))
+                self.on_pool(move |trip| trip.settle(&said.text, &situation))
                     .await?
             }
         };
@@ -165,7 +190,10 @@ impl Trip {
         }
         let situation = prompt::situate(snapshot, syntax.as_ref(), *offset);
         self.took("situate", started);
-        let situation = situation.map_err(Why::Situation)?;
+        let mut situation = situation.map_err(Why::Situation)?;
+        if self.ask.single_line {
+            situation.until = Until::Line;
+        }
         self.record().mask = Some(mask_name(situation.mask).to_owned());
         Ok(situation)
     }
@@ -274,7 +302,13 @@ impl Trip {
         self.ask.view.snapshot.len() > 4 * tokens
     }
 
-    async fn generate(&self, standing: Standing, until: Until) -> Result<String, Why> {
+    /// The model's answer, on another way than those of `avoid`; see [`Said::way`].
+    async fn generate(
+        &self,
+        standing: Standing,
+        until: Until,
+        avoid: &[Vec<u32>],
+    ) -> Result<Said, Why> {
         let Ask {
             view,
             offset,
@@ -285,9 +319,10 @@ impl Trip {
         // The model may just be reading this very question, which need not be read twice.
         placed.being_read().await;
         let question = question(&view.snapshot, *offset, until);
-        let reader = Reader::new(&self.rooms.vocab, &question, &asked.open);
+        let reader = Reader::new(&self.rooms.vocab, &question, &asked.open, avoid);
         // One of them may be `sop`, which is in the prompt; what was typed may be a token a byte.
         let max_tokens = answer_tokens(until) - 1 + asked.open.len();
+        self.exchange().prompt = Some(asked.prompt.ids.clone());
         let job = Job {
             ids: asked.prompt.ids,
             positions: asked.prompt.positions,
@@ -303,19 +338,21 @@ impl Trip {
         let _cancel = CancelOnDrop(cancel);
         let answer = answer.await?;
         self.note_engine(&answer);
-        let text = |ids: &[u32]| {
-            let text = self.rooms.vocab.decode(ids);
-            // An answer that was cut off before it has said what was typed says nothing.
-            let rest = text.strip_prefix(asked.open.as_str());
-            rest.unwrap_or_default().to_owned()
+        let text = self.rooms.vocab.decode(&answer.ids);
+        // An answer that was cut off before it has said what was typed says nothing.
+        let text = text.strip_prefix(asked.open.as_str()).unwrap_or_default();
+        self.exchange().answer = Some(text.to_owned());
+        let said = |text: &str| Said {
+            text: text.to_owned(),
+            way: way(&self.rooms.vocab, &answer.ids, asked.open.len()),
         };
         if !matches!(answer.ended, Ended::Failed(_)) && answer.decoded + answer.replayed > 0 {
             placed.set_read();
         }
         match answer.ended {
-            Ended::Stop | Ended::Watch => Ok(text(&answer.ids)),
+            Ended::Stop | Ended::Watch => Ok(said(text)),
             // Cut off in the middle: the last line is not what the model had to say.
-            Ended::Length => Ok(whole_lines(&text(&answer.ids)).to_owned()),
+            Ended::Length => Ok(said(whole_lines(text))),
             Ended::Stuck => Err(Why::Stuck),
             Ended::Cancelled => Err(Why::Cancelled),
             Ended::Superseded => Err(Why::Superseded),
@@ -339,8 +376,7 @@ impl Trip {
 
     fn settle(&self, raw: &str, situation: &Situation) -> Result<Settled, Why> {
         let started = Instant::now();
-        let Ask { view, offset, .. } = &*self.ask;
-        let settled = finish::settle(raw, &question(&view.snapshot, *offset, situation.until));
+        let settled = self.settled(raw, situation.until);
         // An empty answer is stored, too: asking again would only give the same.
         let text = settled
             .as_ref()
@@ -349,7 +385,12 @@ impl Trip {
             self.rooms.store.insert(context, cache::Answer { text });
         });
         self.took("settle", started);
-        settled.map_err(Why::Answer)
+        settled
+    }
+
+    fn settled(&self, raw: &str, until: Until) -> Result<Settled, Why> {
+        let Ask { view, offset, .. } = &*self.ask;
+        finish::settle(raw, &question(&view.snapshot, *offset, until)).map_err(Why::Answer)
     }
 
     fn fit(&self, settled: Settled, until: Until) -> Result<Shown, Why> {
@@ -383,6 +424,9 @@ impl Trip {
         let item = finish::fit(&settled, &question, &snapshot, offset, &mut over);
         self.took("fit", started);
         let item = item.map_err(Why::Answer)?;
+        if self.ask.single_line && item.ghost.contains('\n') {
+            return Err(Why::BeyondLine);
+        }
         if !hypothetical {
             let shown = self.rooms.vocab.encode(&item.ghost);
             self.rooms.anchors.show(view.number, shown);
@@ -444,15 +488,31 @@ impl Trip {
         // A record is only ever added to, so one that a panic left behind is still good.
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn exchange(&self) -> MutexGuard<'_, Exchange> {
+        // As with the record.
+        self.exchange.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Cancels a job whose answer nobody waits for any more.
-struct CancelOnDrop(Cancel);
+pub struct CancelOnDrop(pub Cancel);
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         self.0.cancel();
     }
+}
+
+/// The tokens up to the first that goes beyond so many bytes.
+fn way(vocab: &Vocab, ids: &[u32], typed: usize) -> Vec<u32> {
+    let mut bytes = 0;
+    let within = ids.iter().take_while(|&&id| {
+        bytes += vocab.bytes(id).len();
+        bytes <= typed
+    });
+    let within = within.count();
+    ids[..ids.len().min(within + 1)].to_vec()
 }
 
 /// What finishing wants to know of a cursor.

@@ -10,7 +10,8 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use glm::Quant;
 
-use crate::models::settings::Choice;
+use crate::models::pull;
+use crate::models::settings::{Choice, Device};
 use crate::shards::ShardsArgs;
 
 /// Code completion in your editor, by a model that runs on your own machine.
@@ -65,6 +66,12 @@ pub struct ModelArgs {
     /// Most tokens of text around the cursor that it reads
     #[arg(long, value_name = "TOKENS", value_parser = from_one)]
     pub window: Option<usize>,
+    /// What to run it on: auto or cpu
+    #[arg(long)]
+    pub device: Option<Device>,
+    /// Most memory that it may take, weights and caches together
+    #[arg(long, value_name = "MIB", value_parser = from_one)]
+    pub memory: Option<usize>,
 }
 
 fn from_one(text: &str) -> Result<usize, String> {
@@ -83,6 +90,8 @@ impl ModelArgs {
             template: None,
             threads: self.threads,
             window: self.window,
+            device: self.device,
+            memory: self.memory,
         }
     }
 }
@@ -112,7 +121,7 @@ pub struct PullArgs {
     /// A known name such as codegeex4-all-9b, or OWNER/NAME of a repository; :QUANT for one GGUF file of several
     pub name: String,
     /// A branch, tag or commit
-    #[arg(long, default_value = "main")]
+    #[arg(long, default_value = pull::NEWEST)]
     pub revision: String,
     /// Another hub, such as a mirror; also HF_ENDPOINT
     #[arg(long, value_name = "URL", env = "INFILL_ENDPOINT")]

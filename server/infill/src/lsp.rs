@@ -1,19 +1,27 @@
 //! `infill lsp`: a language server over standard input and output.
 //!
 //! [`front`] sees every message first and in the order of arrival; [`server`] answers what
-//! tower-lsp routes; [`session`] is what both share, and [`typing`] what happens while keys come. The types that tower-lsp's protocol version
-//! does not know are in [`proposed`], and every conversion between the protocol and the rooms is
-//! in [`convert`].
+//! tower-lsp routes; [`session`] is what both share, with the client's [`settings`], which documents
+//! they leave alone ([`admission`]), what happens while keys come ([`typing`]) and what becomes of what
+//! is shown ([`usage`]). What we say beyond the protocol is in [`announce`] and [`events`] and written
+//! down in `editors/PROTOCOL.md`. The types that tower-lsp's protocol version does not know are in
+//! [`proposed`], and every conversion between the protocol and the rooms is in [`convert`].
 
+pub mod admission;
+pub mod announce;
 pub mod capabilities;
 pub mod convert;
+pub mod events;
 pub mod front;
 pub mod pending;
+pub mod progress;
 pub mod proposed;
 pub mod request;
 pub mod server;
 pub mod session;
+pub mod settings;
 pub mod typing;
+pub mod usage;
 mod watchdog;
 
 use std::process::ExitCode;
@@ -69,6 +77,13 @@ where
 {
     let (service, socket) = LspService::build(|client| Backend::new(Arc::clone(&session), client))
         .custom_method("infill/status", Backend::status)
+        .custom_method("infill/why", Backend::why)
+        .custom_method("textDocument/didShowCompletion", Backend::did_show)
+        .custom_method(
+            "textDocument/didPartiallyAcceptCompletion",
+            Backend::did_accept_part,
+        )
+        .custom_method("textDocument/didFocus", Backend::did_focus)
         .finish();
     let front = Front::new(service, Arc::clone(&session));
     let server = Server::new(input, output, socket).concurrency_level(CONCURRENT_REQUESTS);

@@ -4,13 +4,14 @@
 
 use std::sync::Arc;
 
+use anyhow::{anyhow, bail};
 use cache::Store;
 use engine::Engine;
 use prompt::Template;
 use vocab::Vocab;
 
 use crate::complete::anchors::Anchors;
-use crate::models::open::{Opened, open};
+use crate::models::open::{Opened, open, source};
 use crate::models::settings::Choice;
 
 /// Bytes of stored answers: some tens of thousands of them, more than a day of typing.
@@ -53,16 +54,18 @@ pub struct ModelFacts {
 }
 
 impl Rooms {
-    /// Loads the model of this choice and starts its engine. Takes as long as reading the files takes.
+    /// Loads the model of this choice and starts its engine. Takes as long as reading the files takes; `progress` is told
+    /// what part of them is read, from 0 to 1.
     ///
     /// # Errors
-    /// If the files cannot be read, are no model of this family, or lack a tokenizer.
-    pub fn open(choice: &Choice) -> anyhow::Result<Rooms> {
+    /// If the model needs more memory than the choice allows, or if the files cannot be read, are no model of this family, or lack a tokenizer.
+    pub fn open(choice: &Choice, progress: &dyn Fn(f32)) -> anyhow::Result<Rooms> {
+        let kv_bytes = kv_bytes(choice)?;
         let Opened {
             model,
             vocab,
             template,
-        } = open(choice)?;
+        } = open(choice, progress)?;
         let facts = ModelFacts {
             name: model.name().to_owned(),
             id: model.id().to_owned(),
@@ -71,11 +74,39 @@ impl Rooms {
         Ok(Rooms {
             vocab: Arc::new(vocab),
             template,
-            engine: Engine::start(model, KV_BYTES),
+            engine: Engine::start(model, kv_bytes),
             store: Store::new(STORE_BYTES),
             anchors: Anchors::default(),
             window: choice.window.unwrap_or(WINDOW_TOKENS),
             model: facts,
         })
     }
+}
+
+/// Bytes for KV caches within the limit that the choice sets. Read from the files' headers, before anything is loaded.
+fn kv_bytes(choice: &Choice) -> anyhow::Result<usize> {
+    let Some(limit) = choice.memory else {
+        return Ok(KV_BYTES);
+    };
+    let (source, _) = source(choice.model.as_deref())?;
+    let info = glm::inspect(&source).map_err(|error| anyhow!("{error}"))?;
+    let window = choice
+        .window
+        .unwrap_or(WINDOW_TOKENS)
+        .min(info.config.context);
+    let needed = info.memory(choice.weights(), window);
+    let least = needed.weights + needed.kv;
+    let limit = (limit as u64) << 20;
+    if least > limit {
+        bail!(
+            "{} needs {} MiB, {} of them for a window of {window} tokens, and `memory` allows {}: choose a smaller model, \
+             a smaller `quant` or a smaller `window`",
+            info.name,
+            least.div_ceil(1 << 20),
+            needed.kv.div_ceil(1 << 20),
+            limit >> 20,
+        );
+    }
+    let left = usize::try_from(limit - needed.weights).unwrap_or(usize::MAX);
+    Ok(left.min(KV_BYTES))
 }

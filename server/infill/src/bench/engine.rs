@@ -74,7 +74,7 @@ impl Speed {
 /// # Errors
 /// If the model cannot be loaded or its context is too short.
 pub fn run(arguments: &EngineArgs) -> anyhow::Result<()> {
-    let (model, _) = weights(&arguments.model.choice())?;
+    let (model, _) = weights(&arguments.model.choice(), &|_| {})?;
     let (prompt, generate) = (arguments.prompt as usize, arguments.generate as usize);
     let context = model.config().context;
     if prompt.max(generate) > context {
@@ -163,7 +163,7 @@ pub fn run(arguments: &EngineArgs) -> anyhow::Result<()> {
 
 /// Writes code with drafts and without.
 fn look_up(arguments: &EngineArgs, model: &Model) -> anyhow::Result<Lookup> {
-    let opened = open(&arguments.model.choice())?;
+    let opened = open(&arguments.model.choice(), &|_| {})?;
     let (prompt, generate) = (arguments.prompt as usize, arguments.generate as usize);
     // The model's context has room for both, and for what the prompt is framed in.
     let room = opened.model.config().context.saturating_sub(generate + 1);

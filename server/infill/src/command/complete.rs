@@ -50,7 +50,7 @@ pub fn run(arguments: &CompleteArgs) -> anyhow::Result<()> {
     let path = absolute(&arguments.file).context("the file has no path")?;
     let found = Choice::found_from(path.parent().unwrap_or(&path))?;
     let choice = arguments.model.choice().or(found);
-    let rooms = Arc::new(Rooms::open(&choice)?);
+    let rooms = Arc::new(Rooms::open(&choice, &|_| {})?);
 
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -63,9 +63,10 @@ pub fn run(arguments: &CompleteArgs) -> anyhow::Result<()> {
         offset,
         class: Class::Invoked,
         hypothetical: false,
+        single_line: false,
         delay: Duration::ZERO,
     };
-    let Outcome { shown, record } = runtime.block_on(complete(rooms, documents, ask));
+    let Outcome { shown, record, .. } = runtime.block_on(complete(rooms, documents, ask));
     let shown = match shown {
         Err(Why::Failed(why)) => bail!("the model could not be run: {why}"),
         Err(Why::Broken(error)) => return Err(error).context("the completion broke off"),

@@ -37,12 +37,12 @@ pub fn run(arguments: &GenerateArgs) -> anyhow::Result<()> {
     let choice = arguments.model.choice().or(Choice::found_from(&folder)?);
     let (model, vocab, job) = match &arguments.prompt {
         None => (
-            weights(&choice)?.0,
+            weights(&choice, &|_| {})?.0,
             None,
             plain(&arguments.tokens, arguments, &[])?,
         ),
         Some(text) => {
-            let opened = open(&choice)?;
+            let opened = open(&choice, &|_| {})?;
             let job = match arguments.raw {
                 true => {
                     let ids = opened.vocab.encode_start(text);

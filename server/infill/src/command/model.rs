@@ -36,7 +36,13 @@ pub fn run(command: &ModelCommand) -> anyhow::Result<ExitCode> {
 fn get(arguments: &PullArgs) -> anyhow::Result<()> {
     let store = Store::of_user()?;
     let hub = Hub::of_user(arguments.endpoint.as_deref())?;
-    let record = pull::pull(&store, &hub, &arguments.name, &arguments.revision)?;
+    let record = pull::pull(
+        &store,
+        &hub,
+        &arguments.name,
+        &arguments.revision,
+        &pull::ToTheEnd,
+    )?;
     say(&format!("{}\n", store.folder(&record.name).display()))
 }
 

@@ -24,6 +24,17 @@ pub struct Outcome {
     pub shown: Result<Shown, Why>,
     /// What it took.
     pub record: Record,
+    /// What was said to the model, and what it said.
+    pub exchange: Exchange,
+}
+
+/// What was said to the model, and what it said.
+#[derive(Clone, Debug, Default)]
+pub struct Exchange {
+    /// The tokens it went on from; none if it was not asked.
+    pub prompt: Option<Vec<u32>>,
+    /// Its answer behind what was typed, or the stored one; none if it did not come to one.
+    pub answer: Option<String>,
 }
 
 /// Something to show.
@@ -81,6 +92,8 @@ pub enum Why {
     Known,
     /// The text has changed, and not by typing what the answer says.
     Moved,
+    /// The answer is several lines, and the settings want one.
+    BeyondLine,
     /// No token of the model goes on from what was typed.
     Stuck,
     /// Something newer took the engine's turn.
@@ -160,6 +173,7 @@ impl Display for Why {
             Why::Answer(why) => write!(f, "{why}"),
             Why::Known => write!(f, "the model has no usable answer for this place"),
             Why::Moved => write!(f, "the text has changed meanwhile"),
+            Why::BeyondLine => write!(f, "the answer is more than one line"),
             Why::Stuck => write!(f, "the model has no token that begins as what was typed"),
             Why::Superseded => write!(f, "a newer request took over"),
             Why::Cancelled => write!(f, "the request was cancelled"),

@@ -26,7 +26,9 @@ impl Scene {
         let url = Url::parse("file:///scene.py").expect("it is a URL");
         let python = Language::named("python").expect("Python is in the table");
         documents.open(url.clone(), &text, 1, python);
-        let rooms = Arc::new(Rooms::open(&Choice::default()).expect("the embedded model is whole"));
+        let rooms = Arc::new(
+            Rooms::open(&Choice::default(), &|_| {}).expect("the embedded model is whole"),
+        );
         Scene {
             rooms,
             documents,
@@ -43,6 +45,7 @@ impl Scene {
             offset: self.offset,
             class: Class::Invoked,
             hypothetical: false,
+            single_line: false,
             delay: Duration::ZERO,
         }
     }
@@ -63,6 +66,7 @@ impl Scene {
             documents: Arc::clone(&self.documents),
             ask: Arc::new(self.ask()),
             record: Arc::default(),
+            exchange: Arc::default(),
         };
         let situation = trip
             .situate()
@@ -104,7 +108,7 @@ const SCENE: &str = "def area(width, height):\n    return ‸\n\nprint(area(2, 3
 #[tokio::test]
 async fn a_question_asked_again_needs_no_model() {
     let scene = Scene::new(SCENE);
-    let Outcome { record, shown } = scene.complete().await;
+    let Outcome { record, shown, .. } = scene.complete().await;
     assert_eq!(
         (record.cache.as_str(), record.mask.is_some()),
         ("miss", true)
@@ -248,7 +252,7 @@ async fn places_without_a_sensible_completion_run_nothing() {
     let huge = format!("‸{}", "x = 1\n".repeat(LARGEST_DOCUMENT / 6 + 1));
     let minified = format!("{}‸\n", "x=1;".repeat(LONGEST_LINE / 4 + 1));
     for marked in ["pri‸nt(1)\n", &huge, &minified] {
-        let Outcome { shown, record } = Scene::new(marked).complete().await;
+        let Outcome { shown, record, .. } = Scene::new(marked).complete().await;
         assert!(shown.is_err());
         assert_eq!(
             (record.cache.as_str(), record.tokens_prefilled),

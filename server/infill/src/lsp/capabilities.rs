@@ -5,15 +5,30 @@
 use serde_json::{Value, json};
 use text::Encoding;
 use tower_lsp::lsp_types::{
-    ExecuteCommandOptions, PositionEncodingKind, ServerCapabilities, TextDocumentSyncCapability,
-    TextDocumentSyncKind, TextDocumentSyncOptions, TextDocumentSyncSaveOptions,
+    CompletionOptions, ExecuteCommandOptions, OneOf, PositionEncodingKind, ServerCapabilities,
+    TextDocumentSyncCapability, TextDocumentSyncKind, TextDocumentSyncOptions,
+    TextDocumentSyncSaveOptions, WorkDoneProgressOptions, WorkspaceFoldersServerCapabilities,
+    WorkspaceServerCapabilities,
 };
 
+use crate::lsp::admission::RULES;
 use crate::lsp::proposed::INLINE_COMPLETION;
 use crate::models::settings;
 
-/// The command that switches to another model; its one argument is the name or path.
+/// The command that switches to another model; its one argument is the name or path, or null for the built-in one.
 pub const SELECT_MODEL: &str = "infill.selectModel";
+
+/// The command that lists the models in the store and those that could be pulled.
+pub const LIST_MODELS: &str = "infill.listModels";
+
+/// The command that pulls a model into the store; its one argument is the name.
+pub const PULL_MODEL: &str = "infill.pullModel";
+
+/// The command that puts a task on a selection to the model; its one argument is an object.
+pub const TASK: &str = "infill.task";
+
+/// The command of a suggestion, which clients run once it was taken; its one argument is the document.
+pub const DID_ACCEPT: &str = "infill.didAccept";
 
 /// What was agreed on in `initialize`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +43,12 @@ pub struct Agreed {
     pub progress: bool,
     /// The client wants to know what each answer took.
     pub timings: bool,
+    /// The client wants to know how the server is.
+    pub status: bool,
+    /// The client runs commands that the server names.
+    pub commands: bool,
+    /// The client wants suggestions as items of a menu, too.
+    pub items: bool,
     /// The process whose end is the server's end, too.
     pub client: Option<u32>,
 }
@@ -41,6 +62,9 @@ impl Default for Agreed {
             watches: false,
             progress: false,
             timings: false,
+            status: false,
+            commands: false,
+            items: false,
             client: None,
         }
     }
@@ -56,6 +80,14 @@ impl Agreed {
             watches: told("/capabilities/workspace/didChangeWatchedFiles/dynamicRegistration"),
             progress: told("/capabilities/window/workDoneProgress"),
             timings: told("/initializationOptions/infill/timings"),
+            status: told("/initializationOptions/infill/status")
+                || params
+                    .pointer("/initializationOptions/editorInfo")
+                    .is_some(),
+            commands: params
+                .pointer("/capabilities/workspace/executeCommand")
+                .is_some(),
+            items: told("/initializationOptions/infill/completionItems"),
             client: params
                 .get("processId")
                 .and_then(Value::as_u64)
@@ -80,8 +112,24 @@ impl Agreed {
                 },
             )),
             execute_command_provider: Some(ExecuteCommandOptions {
-                commands: vec![SELECT_MODEL.to_owned()],
-                ..ExecuteCommandOptions::default()
+                commands: [SELECT_MODEL, LIST_MODELS, PULL_MODEL, TASK, DID_ACCEPT]
+                    .map(str::to_owned)
+                    .to_vec(),
+                work_done_progress_options: WorkDoneProgressOptions {
+                    work_done_progress: Some(true),
+                },
+            }),
+            workspace: Some(WorkspaceServerCapabilities {
+                workspace_folders: Some(WorkspaceFoldersServerCapabilities {
+                    supported: Some(true),
+                    change_notifications: Some(OneOf::Left(true)),
+                }),
+                file_operations: None,
+            }),
+            completion_provider: self.items.then(|| CompletionOptions {
+                // Menus come up by themselves inside of words; these are where a suggestion is worth most besides.
+                trigger_characters: Some([" ", ".", "(", "=", ":"].map(str::to_owned).to_vec()),
+                ..CompletionOptions::default()
             }),
             ..ServerCapabilities::default()
         }
@@ -109,7 +157,10 @@ impl Agreed {
             json!({
                 "id": "infill-settings",
                 "method": "workspace/didChangeWatchedFiles",
-                "registerOptions": { "watchers": [{ "globPattern": format!("**/{}", settings::NAME) }] },
+                "registerOptions": { "watchers": [
+                    { "globPattern": format!("**/{}", settings::NAME) },
+                    { "globPattern": format!("**/{RULES}") },
+                ] },
             })
         });
         let registrations: Vec<Value> = completion.into_iter().chain(files).collect();

@@ -12,12 +12,12 @@ use crate::complete::Shown;
 use crate::lsp::proposed::{InlineCompletionItem, SelectedCompletionInfo};
 
 /// Applies one change of `textDocument/didChange`. Positions count in the text as the changes
-/// before this one have left it. Gives where the new text ends, unless all of the text is replaced.
+/// before this one have left it. Gives the edit, unless all of the text is replaced.
 pub fn apply(
     document: &mut Document,
     change: &TextDocumentContentChangeEvent,
     encoding: Encoding,
-) -> Option<usize> {
+) -> Option<Edit> {
     match change.range {
         None => {
             document.replace(&change.text);
@@ -26,12 +26,22 @@ pub fn apply(
         Some(range) => {
             let start = document.offset(from_position(range.start), encoding);
             let end = document.offset(from_position(range.end), encoding);
-            document.edit(&Edit {
-                range: start..end.max(start),
-                text: change.text.clone(),
-            });
-            Some(start + change.text.len())
+            let edit = narrowed(document, start..end.max(start), &change.text);
+            document.edit(&edit);
+            Some(edit)
         }
+    }
+}
+
+/// An edit without what it only repeats at its beginning. Editors put a suggestion in by replacing all of its range,
+/// and what was there before the cursor has not changed by that.
+fn narrowed(document: &Document, range: Range<usize>, text: &str) -> Edit {
+    let old = document.snapshot().slice(range.clone());
+    let same = old.chars().zip(text.chars()).take_while(|(a, b)| a == b);
+    let same: usize = same.map(|(a, _)| a.len_utf8()).sum();
+    Edit {
+        range: range.start + same..range.end,
+        text: text[same..].to_owned(),
     }
 }
 
@@ -69,17 +79,25 @@ pub fn selected(snapshot: &Snapshot, info: &SelectedCompletionInfo, encoding: En
 /// the text that is there is repeated, because some clients leave behind what was typed between
 /// the request and the answer if the range starts at the cursor (neovim/neovim#36529).
 pub fn item(shown: &Shown, encoding: Encoding) -> InlineCompletionItem {
+    let (start, insert_text, _) = offered(shown);
+    let bytes = start..shown.item.range.end;
+    InlineCompletionItem {
+        insert_text,
+        filter_text: None,
+        range: Some(range(&shown.snapshot, &bytes, encoding)),
+        command: None,
+    }
+}
+
+/// A suggestion with the text of its line before it: where that begins, all of the text, and how many bytes of it are
+/// there already.
+pub fn offered(shown: &Shown) -> (usize, String, usize) {
     let Shown { item, snapshot } = shown;
     let line = snapshot.line_range(snapshot.line_of(item.range.start));
     let before = snapshot.slice(line.start..item.range.start);
     let typed = before.trim_start();
     let start = item.range.start - typed.len();
-    InlineCompletionItem {
-        insert_text: format!("{typed}{}", item.text),
-        filter_text: None,
-        range: Some(range(snapshot, &(start..item.range.end), encoding)),
-        command: None,
-    }
+    (start, format!("{typed}{}", item.text), typed.len())
 }
 
 /// A suggestion that goes on from the selected entry of a completion popup: it must have that
@@ -151,6 +169,17 @@ mod tests {
             apply(&mut document, &change, Encoding::Utf16);
         }
         assert_eq!(document.snapshot().text(), "é😀X\nYZ\nend");
+        let repeating = TextDocumentContentChangeEvent {
+            range: Some(span(at(0, 0), at(0, 4))),
+            range_length: None,
+            text: "é😀X+".to_owned(),
+        };
+        let edit = apply(&mut document, &repeating, Encoding::Utf16);
+        assert_eq!(
+            edit.map(|edit| (edit.range, edit.text)),
+            Some((7..7, "+".to_owned()))
+        );
+        assert_eq!(document.snapshot().text(), "é😀X+\nYZ\nend");
         let whole = TextDocumentContentChangeEvent {
             range: None,
             range_length: None,

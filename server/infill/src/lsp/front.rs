@@ -14,23 +14,25 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use grammars::Language;
-use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde::{Deserialize as _, Serialize};
+use serde_json::{Value, json};
 use tower_lsp::jsonrpc::{Error, Id, Request, Response};
 use tower_lsp::lsp_types::{
     DidChangeTextDocumentParams, DidCloseTextDocumentParams, DidOpenTextDocumentParams,
-    TextDocumentItem,
+    TextDocumentItem, TextDocumentPositionParams,
 };
 use tower_service::Service;
 
 use crate::complete::LARGEST_DOCUMENT;
 use crate::lsp::convert;
 use crate::lsp::pending::Ended;
-use crate::lsp::proposed::{INLINE_COMPLETION, InlineCompletionList};
+use crate::lsp::proposed::{INLINE_COMPLETION, InlineCompletionList, InlineCompletionParams};
+use crate::lsp::request::completion::{self, COMPLETION};
 use crate::lsp::request::inline_completion;
 use crate::lsp::session::Session;
 use crate::lsp::typing;
+use crate::lsp::usage;
 
 /// tower-lsp's service with ours in front.
 pub struct Front<S> {
@@ -74,6 +76,7 @@ where
                 }
             }
             (INLINE_COMPLETION, Some(id)) => return self.complete(id, params),
+            (COMPLETION, Some(id)) => return self.list(id, params),
             ("initialize", Some(id)) => return self.initialize(id, params),
             ("exit", None) => {
                 self.session.end();
@@ -83,8 +86,12 @@ where
                 self.session.shut_down();
                 return self.pass(build(method, Some(id), None));
             }
-            // tower-lsp refuses parameters, even null, where it expects none; some clients send it.
-            ("infill/status", Some(id)) => return self.pass(build(method, Some(id), None)),
+            // A method of ours may be asked without parameters, which tower-lsp takes for a fault.
+            ("infill/status" | "infill/why", Some(id)) => {
+                let params = params.filter(|params| !params.is_null());
+                let params = params.unwrap_or_else(|| json!({}));
+                return self.pass(build(method, Some(id), Some(params)));
+            }
             (_, id) => return self.pass(build(method, id, params)),
         }
         Box::pin(async { Ok(None) })
@@ -120,24 +127,49 @@ where
         })
     }
 
+    /// `textDocument/inlineCompletion`.
+    fn complete(&self, id: Id, params: Option<Value>) -> Answer<S::Error> {
+        self.answer(id, params, |_, _, list| value(&list))
+    }
+
+    /// `textDocument/completion`: the same question, and its answer in that method's form.
+    fn list(&self, id: Id, params: Option<Value>) -> Answer<S::Error> {
+        let params = params.map(completion::as_inline);
+        self.answer(id, params, |session, place, list| {
+            value(&completion::list(session, place, list))
+        })
+    }
+
     /// Row 3 of a completion's path. The snapshot is taken here and now: an edit that is already
     /// waiting behind this request must not move the text under its cursor.
-    fn complete(&self, id: Id, params: Option<Value>) -> Answer<S::Error> {
+    fn answer(
+        &self,
+        id: Id,
+        params: Option<Value>,
+        form: impl Fn(&Session, &TextDocumentPositionParams, InlineCompletionList) -> Value
+        + Send
+        + 'static,
+    ) -> Answer<S::Error> {
         if let Some(refusal) = self.session.refusal() {
             return respond(id, Err(refusal));
         }
-        let params = match serde_json::from_value(params.unwrap_or(Value::Null)) {
+        let params = serde_json::from_value(params.unwrap_or(Value::Null));
+        let params: InlineCompletionParams = match params {
             Ok(params) => params,
             Err(error) => return respond(id, Err(Error::invalid_params(error.to_string()))),
         };
-        let Some(asked) = inline_completion::Asked::new(&self.session, params) else {
-            return respond(id, Ok(list_value(&InlineCompletionList::default())));
-        };
         let session = Arc::clone(&self.session);
+        let place = params.place.clone();
+        let Some(asked) = inline_completion::Asked::new(&self.session, params) else {
+            let nothing = form(&session, &place, InlineCompletionList::default());
+            return respond(id, Ok(nothing));
+        };
         let url = asked.url().clone();
         typing::asked(&session, &url, asked.offset());
+        session.set_focus(&url);
         let task = tokio::spawn(inline_completion::answer(Arc::clone(&session), asked));
         session.pending.begin(id.clone(), url, task.abort_handle());
+        session.touch();
         Box::pin(async move {
             let answer = task.await;
             let body = match (session.pending.finish(&id), answer) {
@@ -149,9 +181,10 @@ where
                     Ok(InlineCompletionList::default())
                 }
             };
+            session.touch();
             Ok(Some(Response::from_parts(
                 id,
-                body.map(|list| list_value(&list)),
+                body.map(|list| form(&session, &place, list)),
             )))
         })
     }
@@ -179,6 +212,9 @@ impl<S> Front<S> {
         self.session
             .documents
             .open(uri.clone(), &text, version, language);
+        let settings = self.session.settings();
+        self.session.admission.open(&uri, &language_id, &settings);
+        self.session.set_focus(&uri);
         // Editors open a file at its beginning.
         typing::edited(&self.session, &uri, 0);
         if text.len() <= LARGEST_DOCUMENT {
@@ -194,18 +230,23 @@ impl<S> Front<S> {
         };
         let encoding = self.session.agreed().encoding;
         let uri = params.text_document.uri;
-        let mut cursor = None;
+        let mut edits = Vec::new();
         let known = self.session.documents.change(&uri, |document| {
             for change in &params.content_changes {
-                cursor = convert::apply(document, change, encoding);
+                match convert::apply(document, change, encoding) {
+                    Some(edit) => edits.push(edit),
+                    None => edits.clear(),
+                }
             }
             document.set_version(params.text_document.version);
         });
         if !known {
             tracing::warn!("the client changed {uri}, which is not open");
         }
-        if let Some(cursor) = cursor {
-            typing::edited(&self.session, &uri, cursor);
+        self.session.set_focus(&uri);
+        usage::edited(&self.session, &uri, &edits);
+        if let Some(edit) = edits.last() {
+            typing::edited(&self.session, &uri, edit.range.start + edit.text.len());
         }
     }
 
@@ -240,7 +281,7 @@ fn respond<E: Send + 'static>(id: Id, body: Result<Value, Error>) -> Answer<E> {
     Box::pin(async { Ok(Some(Response::from_parts(id, body))) })
 }
 
-fn list_value(list: &InlineCompletionList) -> Value {
+fn value(list: &impl Serialize) -> Value {
     serde_json::to_value(list).expect("a list of strings and numbers has a JSON form")
 }
 

@@ -1,37 +1,43 @@
-//! The handlers that tower-lsp routes to: the life of the connection, and `infill/status`.
+//! The handlers that tower-lsp routes to: the life of the connection, settings, commands, and the requests of our own.
 //!
 //! Nothing here computes. What must be in order is done before, in [`front`](super::front); the
 //! model is loaded on a thread of its own, with progress for clients that show it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::timeout;
-use tower_lsp::jsonrpc::{Error, Result};
-use tower_lsp::lsp_types::notification::Progress;
-use tower_lsp::lsp_types::request::{RegisterCapability, WorkDoneProgressCreate};
+use tower_lsp::jsonrpc::{Error, ErrorCode, Result};
+use tower_lsp::lsp_types::notification::Notification;
+use tower_lsp::lsp_types::request::RegisterCapability;
 use tower_lsp::lsp_types::{
-    DidChangeConfigurationParams, DidChangeWatchedFilesParams, DidSaveTextDocumentParams,
-    ExecuteCommandParams, FileEvent, InitializeParams, InitializeResult, InitializedParams,
-    MessageType, NumberOrString, ProgressParams, ProgressParamsValue, RegistrationParams,
-    ServerInfo, Url, WorkDoneProgress, WorkDoneProgressBegin, WorkDoneProgressCreateParams,
-    WorkDoneProgressEnd,
+    DidChangeConfigurationParams, DidChangeWatchedFilesParams, DidChangeWorkspaceFoldersParams,
+    DidSaveTextDocumentParams, ExecuteCommandParams, InitializeParams, InitializeResult,
+    InitializedParams, MessageType, NumberOrString, RegistrationParams, ServerInfo,
+    TextDocumentIdentifier, Url, WorkspaceFolder, WorkspaceFoldersChangeEvent,
 };
 use tower_lsp::{Client, LanguageServer, async_trait};
 
-use crate::lsp::capabilities::SELECT_MODEL;
+use crate::lsp::admission::RULES;
+use crate::lsp::announce::announce;
+use crate::lsp::capabilities::{DID_ACCEPT, LIST_MODELS, PULL_MODEL, SELECT_MODEL, TASK};
+use crate::lsp::events::accepted;
+use crate::lsp::progress::Progress;
+use crate::lsp::request::models::Pulling;
 use crate::lsp::request::status::{self, Status};
+use crate::lsp::request::why::{self, Why};
+use crate::lsp::request::{self, task};
 use crate::lsp::session::Session;
-use crate::lsp::typing::Manners;
 use crate::lsp::watchdog;
-use crate::models::settings::{self, Choice};
+use crate::models::settings;
 use crate::rooms::Rooms;
 
-/// How long a client may take to make room for a load's progress; past it the load goes on unshown.
-const CREATE_WAIT: Duration = Duration::from_secs(5);
+/// The error code for a request that was right and could not be done, as the protocol has it.
+const REQUEST_FAILED: i64 = -32803;
 
 /// What loading a model gives; see [`Session::load`].
 type Loaded = std::result::Result<Option<Arc<Rooms>>, String>;
@@ -48,12 +54,38 @@ impl Backend {
         Backend { session, client }
     }
 
+    /// What the handlers of other files work on.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
     /// `infill/status`.
     ///
     /// # Errors
     /// Never; the type is what tower-lsp takes for a request.
-    pub async fn status(&self) -> Result<Status> {
-        Ok(status::status(&self.session))
+    pub async fn status(&self, about: About) -> Result<Status> {
+        Ok(status::status(&self.session, about.url()))
+    }
+
+    /// `infill/why`.
+    ///
+    /// # Errors
+    /// Never; the type is what tower-lsp takes for a request.
+    pub async fn why(&self, about: About) -> Result<Option<Why>> {
+        Ok(why::why(&self.session, about.url()))
+    }
+}
+
+/// The document that a request is about; none is the one in focus.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct About {
+    text_document: Option<TextDocumentIdentifier>,
+}
+
+impl About {
+    fn url(self) -> Option<Url> {
+        self.text_document.map(|document| document.uri)
     }
 }
 
@@ -67,66 +99,102 @@ impl Backend {
             drop(under_way);
             loaded
         });
-        tokio::spawn(report(
-            loading,
-            self.client.clone(),
-            self.session.agreed().progress,
-        ));
+        let session = Arc::clone(&self.session);
+        tokio::spawn(report(loading, session, self.client.clone()));
     }
 
-    /// Acts on settings of what is done while the user types.
-    async fn behave(&self, settings: &Value) {
-        if Manners::KEYS.iter().all(|key| settings.get(key).is_none()) {
-            return;
-        }
-        match Manners::from_settings(settings) {
-            Ok(manners) => self.session.typing.behave(manners),
-            Err(message) => complain(&self.client, &message).await,
+    /// Takes over what the client set, and complains of what cannot be understood.
+    async fn set(&self, said: &Value) {
+        for fault in self.session.set(|settings| settings.take(said)) {
+            complain(&self.client, &fault).await;
         }
     }
 
-    /// Acts on settings that the client sent.
-    async fn choose(&self, settings: &Value) {
-        match chosen(settings) {
-            Ok(choice) => {
-                self.session.choose(choice);
-                self.load();
+    /// A file changed that says how the server is to behave.
+    fn look_again(&self, urls: &[&Url]) {
+        let is = |name| {
+            urls.iter()
+                .any(|url| url.path().rsplit('/').next() == Some(name))
+        };
+        if is(settings::NAME) {
+            self.load();
+        }
+        if is(RULES) {
+            self.session.set(|_| ());
+        }
+    }
+
+    async fn pull(&self, name: String, token: Option<NumberOrString>) -> Result<Value> {
+        let pulling = Arc::new(Pulling::default());
+        let _until_dropped = GiveUp(Arc::clone(&pulling));
+        let progress = Progress::begin(&self.client, token, format!("pulling {name}")).await;
+        let pulled = request::models::pull(name, Arc::clone(&pulling));
+        let pulled = progress.during(pulled, || Some(pulling.percent())).await;
+        pulled.map_err(|error| failed(format!("{error:#}")))
+    }
+
+    async fn task(&self, arguments: Value, token: Option<NumberOrString>) -> Result<Value> {
+        let arguments: task::Arguments = serde_json::from_value(arguments)
+            .map_err(|error| Error::invalid_params(error.to_string()))?;
+        let (said, mut heard) = mpsc::unbounded_channel::<String>();
+        let partial = arguments.partial_result_token.clone();
+        let client = self.client.clone();
+        let tell = async move {
+            while let Some(mut text) = heard.recv().await {
+                // All that has come meanwhile goes together.
+                while let Ok(more) = heard.try_recv() {
+                    text.push_str(&more);
+                }
+                if let Some(token) = partial.clone() {
+                    client
+                        .send_notification::<Partial>(PartialText {
+                            token,
+                            value: json!({ "text": text }),
+                        })
+                        .await;
+                }
             }
-            Err(message) => complain(&self.client, &message).await,
+        };
+        let progress = Progress::begin(&self.client, token, "writing".to_owned()).await;
+        let run = async { tokio::join!(task::run(&self.session, &arguments, said), tell).0 };
+        match progress.during(run, || None).await {
+            Ok(text) => Ok(text),
+            Err(task::Refused::Arguments(why)) => Err(Error::invalid_params(why)),
+            Err(task::Refused::Model(why)) => Err(failed(why)),
         }
     }
 }
 
-/// The choice in a client's `infill` settings; keys that are not about the model are others'.
-fn chosen(settings: &Value) -> std::result::Result<Choice, String> {
-    let text = |key| match settings.get(key) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(other) => Err(format!(
-            "the setting infill.{key} must be a text, not {other}"
-        )),
-    };
-    let count = |key| match settings.get(key) {
-        None | Some(Value::Null) => Ok(None),
-        Some(other) => match other.as_u64().and_then(|count| usize::try_from(count).ok()) {
-            Some(count) if count > 0 => Ok(Some(count)),
-            _ => Err(format!(
-                "the setting infill.{key} must be a number from 1, not {other}"
-            )),
-        },
-    };
-    let quant = text("quant")?.map(|name| name.parse()).transpose()?;
-    Ok(Choice {
-        model: text("model")?,
-        quant,
-        template: text("template")?,
-        threads: count("threads")?,
-        window: count("window")?,
-    })
+/// `$/progress` with a part of a result, which the protocol's types leave open.
+enum Partial {}
+
+#[derive(Debug, Deserialize, Serialize)]
+struct PartialText {
+    token: NumberOrString,
+    value: Value,
 }
 
-fn is_settings(url: &Url) -> bool {
-    url.path().rsplit('/').next() == Some(settings::NAME)
+impl Notification for Partial {
+    type Params = PartialText;
+    const METHOD: &'static str = "$/progress";
+}
+
+/// Gives a pull up when nobody waits for it any more.
+struct GiveUp(Arc<Pulling>);
+
+impl Drop for GiveUp {
+    fn drop(&mut self) {
+        self.0.give_up();
+    }
+}
+
+/// An error whose message is for the user.
+fn failed(message: String) -> Error {
+    Error {
+        code: ErrorCode::ServerError(REQUEST_FAILED),
+        message: message.into(),
+        data: None,
+    }
 }
 
 async fn complain(client: &Client, message: &str) {
@@ -147,13 +215,12 @@ impl LanguageServer for Backend {
         if let Some(folder) = root.and_then(|url| url.to_file_path().ok()) {
             self.session.settle_in(&folder);
         }
+        let paths = folders.iter().map(|folder| &folder.uri).chain(root);
+        let paths = paths.filter_map(|url| url.to_file_path().ok());
+        self.session.admission.work_in(paths.collect());
         let options = params.initialization_options.unwrap_or_default();
-        if let Some(settings) = options.get("infill") {
-            self.behave(settings).await;
-            match chosen(settings) {
-                Ok(choice) => self.session.choose(choice),
-                Err(message) => complain(&self.client, &message).await,
-            }
+        if let Some(said) = options.get("infill") {
+            self.set(said).await;
         }
         Ok(InitializeResult {
             capabilities: self.session.agreed().capabilities(),
@@ -170,6 +237,9 @@ impl LanguageServer for Backend {
         if let Some(registration) = agreed.registration() {
             tokio::spawn(register(self.client.clone(), registration));
         }
+        if agreed.status {
+            tokio::spawn(announce(Arc::clone(&self.session), self.client.clone()));
+        }
         if let Some(client) = agreed.client {
             tokio::spawn(watchdog::watch(Arc::clone(&self.session), client));
         }
@@ -177,46 +247,71 @@ impl LanguageServer for Backend {
 
     async fn did_change_configuration(&self, params: DidChangeConfigurationParams) {
         // Clients send this unasked; only what speaks of the model changes it.
-        let Some(settings) = params.settings.get("infill") else {
+        let Some(said) = params.settings.get("infill") else {
             return;
         };
-        self.behave(settings).await;
-        if Choice::KEYS.iter().any(|key| settings.get(key).is_some()) {
-            self.choose(settings).await;
+        let before = self.session.settings();
+        self.set(said).await;
+        if self.session.settings().choice != before.choice {
+            self.load();
         }
+    }
+
+    async fn did_change_workspace_folders(&self, params: DidChangeWorkspaceFoldersParams) {
+        let WorkspaceFoldersChangeEvent { added, removed } = params.event;
+        let paths = |folders: Vec<WorkspaceFolder>| -> Vec<PathBuf> {
+            let paths = folders.iter().map(|folder| folder.uri.to_file_path());
+            paths.filter_map(std::result::Result::ok).collect()
+        };
+        self.session
+            .admission
+            .move_to(paths(added), &paths(removed));
+        self.session.set(|_| ());
     }
 
     async fn did_change_watched_files(&self, params: DidChangeWatchedFilesParams) {
-        let is_ours = |change: &FileEvent| is_settings(&change.uri);
-        if params.changes.iter().any(is_ours) {
-            self.load();
-        }
+        let urls: Vec<&Url> = params.changes.iter().map(|change| &change.uri).collect();
+        self.look_again(&urls);
     }
 
     async fn did_save(&self, params: DidSaveTextDocumentParams) {
-        if is_settings(&params.text_document.uri) {
-            self.load();
-        }
+        self.look_again(&[&params.text_document.uri]);
     }
 
     async fn execute_command(&self, params: ExecuteCommandParams) -> Result<Option<Value>> {
-        if params.command != SELECT_MODEL {
-            return Err(Error::invalid_params(format!(
-                "there is no command {}",
-                params.command
-            )));
+        let token = params.work_done_progress_params.work_done_token;
+        let mut arguments = params.arguments;
+        let first = arguments.first_mut().map(Value::take).unwrap_or_default();
+        let needs = |what| Err(Error::invalid_params(format!("give one argument: {what}")));
+        match (&*params.command, first) {
+            (SELECT_MODEL, first @ (Value::String(_) | Value::Null)) => {
+                self.set(&json!({ "model": first })).await;
+                self.load();
+                Ok(None)
+            }
+            (SELECT_MODEL, _) => needs("a model's name or path, or null for the built-in one"),
+            (LIST_MODELS, _) => {
+                let session = Arc::clone(&self.session);
+                let listed = spawn_blocking(move || request::models::list(&session)).await;
+                let listed = listed.map_err(|_| Error::internal_error())?;
+                listed
+                    .map(Some)
+                    .map_err(|error| failed(format!("{error:#}")))
+            }
+            (PULL_MODEL, Value::String(name)) => self.pull(name, token).await.map(Some),
+            (PULL_MODEL, _) => needs("a model's name"),
+            (TASK, arguments @ Value::Object(_)) => self.task(arguments, token).await.map(Some),
+            (TASK, _) => needs("an object"),
+            (DID_ACCEPT, url) => {
+                if let Some(url) = accepted(&[url]) {
+                    self.session.usage.accepted(&url);
+                }
+                Ok(None)
+            }
+            (command, _) => Err(Error::invalid_params(format!(
+                "there is no command {command}"
+            ))),
         }
-        let [Value::String(model)] = &params.arguments[..] else {
-            return Err(Error::invalid_params(
-                "give one argument: a model's name or path",
-            ));
-        };
-        self.session.choose(Choice {
-            model: Some(model.clone()),
-            ..Choice::default()
-        });
-        self.load();
-        Ok(None)
     }
 
     async fn shutdown(&self) -> Result<()> {
@@ -226,49 +321,28 @@ impl LanguageServer for Backend {
 
 /// Tells the client how loading the model goes, and the user if it failed: nothing would ever be
 /// shown then, and only the user can choose another file.
-async fn report(loading: JoinHandle<Loaded>, client: Client, shows_progress: bool) {
+async fn report(loading: JoinHandle<Loaded>, session: Arc<Session>, client: Client) {
     // One token a load: two may be under way.
     static LOADS: AtomicUsize = AtomicUsize::new(0);
     let number = LOADS.fetch_add(1, Ordering::Relaxed);
     let token = NumberOrString::String(format!("infill/load/{number}"));
-    let created = WorkDoneProgressCreateParams {
-        token: token.clone(),
+    let token = match session.agreed().progress {
+        true => Progress::create(&client, token).await,
+        false => None,
     };
-    // A client that never answers must not keep a failure from its user.
-    let created = timeout(
-        CREATE_WAIT,
-        client.send_request::<WorkDoneProgressCreate>(created),
-    );
-    let progress = shows_progress && matches!(created.await, Ok(Ok(())));
-    let tell = async |step| {
-        if progress {
-            let value = ProgressParamsValue::WorkDone(step);
-            client
-                .send_notification::<Progress>(ProgressParams {
-                    token: token.clone(),
-                    value,
-                })
-                .await;
+    let progress = Progress::begin(&client, token, "loading the model".to_owned()).await;
+    let loading = async {
+        match loading.await {
+            Ok(Ok(Some(rooms))) => Ok(format!("{} is ready", rooms.model.name)),
+            Ok(Ok(None)) => Ok("the model is the same".to_owned()),
+            Ok(Err(message)) => Err(message),
+            Err(_) => Err("loading ended without a model".to_owned()),
         }
     };
-    tell(WorkDoneProgress::Begin(WorkDoneProgressBegin {
-        title: "Infill".to_owned(),
-        message: Some("loading the model".to_owned()),
-        ..WorkDoneProgressBegin::default()
-    }))
-    .await;
-    let message = match loading.await {
-        Ok(Ok(Some(rooms))) => Ok(format!("{} is ready", rooms.model.name)),
-        Ok(Ok(None)) => Ok("the model is the same".to_owned()),
-        Ok(Err(message)) => Err(message),
-        Err(_) => Err("loading ended without a model".to_owned()),
-    };
-    match &message {
+    match progress.during(loading, || session.percent()).await {
         Ok(message) => tracing::info!("{message}"),
-        Err(message) => complain(&client, message).await,
+        Err(message) => complain(&client, &message).await,
     }
-    let message = Some(message.unwrap_or_else(|_| "the model could not be loaded".to_owned()));
-    tell(WorkDoneProgress::End(WorkDoneProgressEnd { message })).await;
 }
 
 async fn register(client: Client, registration: Value) {

@@ -5,11 +5,12 @@
 //! [`server`](super::server)'s handlers, which may.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use dashmap::DashMap;
 use serde_json::Value;
 use tokio::sync::{Notify, watch};
 use tower_lsp::jsonrpc::{Error, ErrorCode};
@@ -17,9 +18,13 @@ use tower_lsp::lsp_types::Url;
 
 use crate::complete::Why;
 use crate::documents::Documents;
+use crate::lsp::admission::Admission;
 use crate::lsp::capabilities::Agreed;
 use crate::lsp::pending::Pending;
+use crate::lsp::request::why::Told;
+use crate::lsp::settings::Settings;
 use crate::lsp::typing::Typing;
+use crate::lsp::usage::Usage;
 use crate::models::settings::Choice;
 use crate::priority;
 use crate::rooms::Rooms;
@@ -39,14 +44,28 @@ pub struct Session {
     pub pending: Pending,
     /// What the user of each document is doing.
     pub typing: Typing,
+    /// Which documents are completed.
+    pub admission: Admission,
+    /// What became of what was shown.
+    pub usage: Usage,
+    /// The last question of each document, and what came of it.
+    pub told: DashMap<Url, Told>,
     /// What the command line says; it stands before what files say.
     flags: Choice,
-    /// What the client chose; it stands before everything else.
-    chosen: Mutex<Choice>,
+    /// What the client set; it stands before everything else.
+    settings: Mutex<Arc<Settings>>,
     /// The choice that the model at hand was opened by. Held while a model is loaded, so that one loads at a time.
     loaded: Mutex<Option<Choice>>,
     /// How many loads are under way or wait for one that is.
     loads: AtomicUsize,
+    /// Hundredths of a model that are loaded, while one is.
+    percent: AtomicU32,
+    /// Why the last load failed, if it did.
+    trouble: Mutex<Option<String>>,
+    /// The document that the user looks at, as far as one can tell.
+    focus: Mutex<Option<Url>>,
+    /// Something that a status shows may have changed.
+    news: Notify,
     folder: OnceLock<PathBuf>,
     model: watch::Sender<Model>,
     agreed: OnceLock<Agreed>,
@@ -71,6 +90,7 @@ pub struct LoadUnderWay(Arc<Session>);
 impl Drop for LoadUnderWay {
     fn drop(&mut self) {
         self.0.loads.fetch_sub(1, Ordering::AcqRel);
+        self.0.touch();
     }
 }
 
@@ -82,10 +102,17 @@ impl Session {
             documents: Arc::default(),
             pending: Pending::default(),
             typing: Typing::default(),
+            admission: Admission::default(),
+            usage: Usage::default(),
+            told: DashMap::new(),
             flags,
-            chosen: Mutex::default(),
+            settings: Mutex::default(),
             loaded: Mutex::default(),
             loads: AtomicUsize::new(0),
+            percent: AtomicU32::new(0),
+            trouble: Mutex::default(),
+            focus: Mutex::default(),
+            news: Notify::new(),
             folder: OnceLock::new(),
             model: watch::Sender::new(Model::Loading),
             agreed: OnceLock::new(),
@@ -106,7 +133,7 @@ impl Session {
         if choice.is_ok() && choice.as_ref().ok() == loaded.as_ref() {
             return Ok(None);
         }
-        let opened = choice.and_then(|choice| match open_behind(&choice) {
+        let opened = choice.and_then(|choice| match self.open(&choice) {
             Ok(Ok(rooms)) => Ok((choice, Arc::new(rooms))),
             Ok(Err(error)) => Err(format!("{error:#}")),
             Err(_) => Err("loading the model failed; run with `--log error`".to_owned()),
@@ -115,6 +142,7 @@ impl Session {
             Ok((choice, rooms)) => {
                 *loaded = Some(choice);
                 self.model.send_replace(Model::Ready(Arc::clone(&rooms)));
+                self.set_trouble(None);
                 Ok(Some(rooms))
             }
             Err(message) => {
@@ -125,6 +153,7 @@ impl Session {
                     }
                     first
                 });
+                self.set_trouble(Some(message.clone()));
                 Err(message)
             }
         }
@@ -141,16 +170,90 @@ impl Session {
         self.loads.load(Ordering::Acquire) > 0
     }
 
-    /// Takes the client's choice down; [`Session::load`] acts on it.
-    pub fn choose(&self, choice: Choice) {
-        *self.chosen.lock().unwrap_or_else(PoisonError::into_inner) = choice;
+    /// Opens a model from a thread of its own, whose priority the threads of the model inherit.
+    fn open(&self, choice: &Choice) -> thread::Result<anyhow::Result<Rooms>> {
+        self.percent.store(0, Ordering::Release);
+        let progress = |part: f32| {
+            self.percent.store((part * 100.0) as u32, Ordering::Release);
+            self.touch();
+        };
+        let open = || {
+            priority::give_way();
+            Rooms::open(choice, &progress)
+        };
+        thread::scope(|scope| scope.spawn(open).join())
+    }
+
+    /// Hundredths of the model that are loaded; none if no model is being loaded.
+    pub fn percent(&self) -> Option<u32> {
+        let is_loading = self.switching() || matches!(self.model(), Model::Loading);
+        is_loading.then(|| self.percent.load(Ordering::Acquire))
+    }
+
+    /// What the client set.
+    pub fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&lock(&self.settings))
+    }
+
+    /// Changes what the client set, and judges the open documents by it. Whether another model is chosen now is for
+    /// [`Session::load`] to see.
+    pub fn set<T>(&self, change: impl FnOnce(&mut Settings) -> T) -> T {
+        let mut held = lock(&self.settings);
+        let mut settings = Settings::clone(&held);
+        let result = change(&mut settings);
+        let settings = Arc::new(settings);
+        *held = Arc::clone(&settings);
+        drop(held);
+        self.admission.judge_again(&settings);
+        self.touch();
+        result
+    }
+
+    /// Why the last load failed, if it did.
+    pub fn trouble(&self) -> Option<String> {
+        lock(&self.trouble).clone()
+    }
+
+    fn set_trouble(&self, trouble: Option<String>) {
+        *lock(&self.trouble) = trouble;
+        self.touch();
+    }
+
+    /// The document that the user looks at, as far as one can tell.
+    pub fn focus(&self) -> Option<Url> {
+        lock(&self.focus).clone()
+    }
+
+    /// The user looks at this document.
+    pub fn set_focus(&self, url: &Url) {
+        let mut focus = lock(&self.focus);
+        if focus.as_ref() != Some(url) {
+            *focus = Some(url.clone());
+            self.touch();
+        }
+    }
+
+    /// Notes that something that a status shows may have changed.
+    pub fn touch(&self) {
+        self.news.notify_one();
+    }
+
+    /// Waits until something that a status shows may have changed. For one listener.
+    pub async fn news(&self) {
+        self.news.notified().await;
     }
 
     /// Forgets a document that was closed.
     pub fn close(&self, url: &Url) {
         self.pending.supersede(url);
         self.typing.close(url);
-        let number = self.documents.view(url).map(|view| view.number);
+        self.admission.close(url);
+        self.told.remove(url);
+        lock(&self.focus).take_if(|focus| focus == url);
+        let view = self.documents.view(url);
+        self.usage
+            .close(url, view.as_ref().map(|view| &view.snapshot));
+        let number = view.map(|view| view.number);
         self.documents.close(url);
         if let (Model::Ready(rooms), Some(number)) = (self.model(), number) {
             rooms.anchors.close(number);
@@ -163,15 +266,11 @@ impl Session {
     }
 
     fn choice(&self) -> Result<Choice, String> {
-        let chosen = self
-            .chosen
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
         let found = match self.folder.get() {
             Some(folder) => Choice::found_from(folder).map_err(|error| format!("{error:#}"))?,
             None => Choice::default(),
         };
+        let chosen = self.settings().choice.clone();
         Ok(chosen.or(self.flags.clone()).or(found))
     }
 
@@ -242,13 +341,9 @@ impl Session {
     }
 }
 
-/// Opens a model from a thread of its own, whose priority the threads of the model inherit.
-fn open_behind(choice: &Choice) -> thread::Result<anyhow::Result<Rooms>> {
-    let open = || {
-        priority::give_way();
-        Rooms::open(choice)
-    };
-    thread::scope(|scope| scope.spawn(open).join())
+/// What these locks hold is whole between any two statements, so a panic elsewhere has not broken it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -284,13 +379,13 @@ mod tests {
     fn the_old_model_answers_until_the_newest_choice_is_loaded() {
         let session = Arc::new(Session::new(Choice::default()));
         session.load().unwrap();
-        let name = |session: &Session| status(session).model;
+        let name = |session: &Session| status(session, None).model;
         assert_eq!(name(&session).as_deref(), Some("infill-v1"));
         // Held, as while a model loads: both switches wait here.
         let held = session.loaded.lock().unwrap();
         let switches: Vec<_> = ["second-v1", "third--v1"]
             .map(|name| {
-                session.choose(choice(&other_model(name)));
+                session.set(|settings| settings.choice = choice(&other_model(name)));
                 let under_way = session.begin_load();
                 let session = Arc::clone(&session);
                 thread::spawn(move || {
@@ -300,7 +395,7 @@ mod tests {
                 })
             })
             .into();
-        assert!(status(&session).switching);
+        assert!(status(&session, None).switching);
         assert_eq!(name(&session).as_deref(), Some("infill-v1"));
         drop(held);
         let loaded: Vec<_> = switches
@@ -311,9 +406,9 @@ mod tests {
         assert!(loaded.contains(&Ok(Some("third--v1".to_owned()))));
         assert!(loaded.contains(&Ok(None)));
         assert_eq!(name(&session).as_deref(), Some("third--v1"));
-        assert!(!status(&session).switching);
+        assert!(!status(&session, None).switching);
 
-        session.choose(choice("./nowhere.gguf"));
+        session.set(|settings| settings.choice = choice("./nowhere.gguf"));
         let why = session.load().err().unwrap();
         assert!(why.contains("nowhere.gguf"), "{why}");
         assert_eq!(name(&session).as_deref(), Some("third--v1"));

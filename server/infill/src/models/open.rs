@@ -59,15 +59,18 @@ pub fn source(model: Option<&str>) -> anyhow::Result<(Source, Option<PathBuf>)> 
     Ok((source, path))
 }
 
-/// Opens the weights alone.
+/// Opens the weights alone, and tells what part of them is loaded, from 0 to 1.
 ///
 /// # Errors
 /// If there is no such model, or its files cannot be used.
-pub fn weights(choice: &Choice) -> anyhow::Result<(Model, Option<PathBuf>)> {
+pub fn weights(
+    choice: &Choice,
+    progress: &dyn Fn(f32),
+) -> anyhow::Result<(Model, Option<PathBuf>)> {
     let (source, path) = source(choice.model.as_deref())?;
     // The message says the cause already, so the chain of causes would only repeat it.
-    let model =
-        Model::open(&source, choice.weights(), &Device::Cpu).map_err(|error| anyhow!("{error}"))?;
+    let model = Model::open_telling(&source, choice.weights(), &Device::Cpu, progress)
+        .map_err(|error| anyhow!("{error}"))?;
     let model = match choice.threads {
         Some(threads) => model.with_threads(threads)?,
         None => model,
@@ -75,12 +78,12 @@ pub fn weights(choice: &Choice) -> anyhow::Result<(Model, Option<PathBuf>)> {
     Ok((model, path))
 }
 
-/// Opens a model with its vocabulary and template.
+/// Opens a model with its vocabulary and template; `progress` is as for [`weights`].
 ///
 /// # Errors
 /// If a file is missing or cannot be used, or no template is known for it.
-pub fn open(choice: &Choice) -> anyhow::Result<Opened> {
-    let (model, path) = weights(choice)?;
+pub fn open(choice: &Choice, progress: &dyn Fn(f32)) -> anyhow::Result<Opened> {
+    let (model, path) = weights(choice, progress)?;
     let shown = path.as_ref().map_or_else(
         || "that is built in".to_owned(),
         |path| path.display().to_string(),

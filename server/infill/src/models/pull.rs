@@ -24,14 +24,43 @@ const TRIES: u32 = 3;
 /// The wait before a connection that brought nothing is tried again.
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// The revision that is pulled unless another one is asked for.
+pub const NEWEST: &str = "main";
+
+/// The pull was ended from outside.
+#[derive(Debug, thiserror::Error)]
+#[error("it was given up; the next pull goes on from here")]
+struct GivenUp;
+
 /// The licence's file in a model's folder.
 const LICENCE: &str = "INFILL-LICENCE.txt";
+
+/// Sees how a pull goes, and may end it.
+pub trait Watch: Sync {
+    /// So many of all bytes have come. After false the pull ends; what has come stays for the next one.
+    fn has(&self, come: u64, all: u64) -> bool;
+}
+
+/// Lets a pull go on to its end.
+pub struct ToTheEnd;
+
+impl Watch for ToTheEnd {
+    fn has(&self, _: u64, _: u64) -> bool {
+        true
+    }
+}
 
 /// Pulls a model. What has come already is not fetched again.
 ///
 /// # Errors
 /// If the name is none, the hub refuses or cannot be reached, or what it sends is not what it promised.
-pub fn pull(store: &Store, hub: &Hub, name: &str, revision: &str) -> anyhow::Result<Record> {
+pub fn pull(
+    store: &Store,
+    hub: &Hub,
+    name: &str,
+    revision: &str,
+    watch: &dyn Watch,
+) -> anyhow::Result<Record> {
     let asked = names::resolve(name)?;
     let _lock = store.lock(&asked.name)?;
     let listing = hub.list(&asked.repository, revision)?;
@@ -51,9 +80,12 @@ pub fn pull(store: &Store, hub: &Hub, name: &str, revision: &str) -> anyhow::Res
         return Ok(record);
     }
     let partial = store.begin(&record)?;
+    let mut earlier = 0;
     for entry in &record.files {
-        fetch(hub, &listing, &partial.join(&entry.name), entry)
+        let has = |come| watch.has(earlier + come, record.bytes());
+        fetch(hub, &listing, &partial.join(&entry.name), entry, &has)
             .with_context(|| format!("cannot pull {} of {}", entry.name, record.repository))?;
+        earlier += entry.bytes;
     }
     fs::write(
         partial.join(LICENCE),
@@ -159,7 +191,13 @@ fn is_needed(name: &str) -> bool {
 }
 
 /// Fetches one file, going on where its partial file ends.
-fn fetch(hub: &Hub, listing: &Listing, path: &Path, entry: &Entry) -> anyhow::Result<()> {
+fn fetch(
+    hub: &Hub,
+    listing: &Listing,
+    path: &Path,
+    entry: &Entry,
+    has: &dyn Fn(u64) -> bool,
+) -> anyhow::Result<()> {
     let bar = progress(entry);
     let mut failures = 0;
     loop {
@@ -168,10 +206,10 @@ fn fetch(hub: &Hub, listing: &Listing, path: &Path, entry: &Entry) -> anyhow::Re
         if have >= entry.bytes && path.exists() {
             break;
         }
-        if let Err(error) = append(hub, listing, path, have, entry, &bar) {
+        if let Err(error) = append(hub, listing, path, have, entry, &bar, has) {
             let gained = fs::metadata(path).map_or(0, |data| data.len()) > have;
             failures = if gained { 1 } else { failures + 1 };
-            if failures >= TRIES || error.is::<Refused>() {
+            if failures >= TRIES || error.is::<Refused>() || error.is::<GivenUp>() {
                 return Err(error);
             }
             tracing::info!("the connection broke, going on: {error:#}");
@@ -201,6 +239,7 @@ fn append(
     have: u64,
     entry: &Entry,
     bar: &ProgressBar,
+    has: &dyn Fn(u64) -> bool,
 ) -> anyhow::Result<()> {
     let response = hub.get(&listing.url(&entry.name), have, &listing.repository)?;
     // A server that does not know ranges sends the whole file again.
@@ -230,6 +269,10 @@ fn append(
                 file.write_all(&buffer[..read])?;
                 bar.inc(read as u64);
                 left -= read as u64;
+                if !has(entry.bytes - left) {
+                    file.sync_all()?;
+                    bail!(GivenUp);
+                }
             }
         }
     }

@@ -6,6 +6,7 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use anyhow::{Context as _, anyhow, bail};
 use glm::{Quant, Weights};
@@ -24,7 +25,7 @@ pub struct Choice {
     /// A name in the store, or a path. None is the model that is built in.
     pub model: Option<String>,
     /// What to quantize its matrices to as it is loaded.
-    #[serde(deserialize_with = "quant")]
+    #[serde(deserialize_with = "named")]
     pub quant: Option<Quant>,
     /// The prompt template to use instead of the one that its files call for.
     pub template: Option<String>,
@@ -34,9 +35,40 @@ pub struct Choice {
     /// Most tokens of text around the cursor that it reads.
     #[serde(deserialize_with = "count")]
     pub window: Option<usize>,
+    /// What it runs on.
+    #[serde(deserialize_with = "named")]
+    pub device: Option<Device>,
+    /// Most memory that it may take, weights and caches together, in MiB.
+    #[serde(deserialize_with = "count")]
+    pub memory: Option<usize>,
 }
 
-fn quant<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Quant>, D::Error> {
+/// What a model runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Device {
+    /// The fastest that is there.
+    Auto,
+    /// The processor.
+    Cpu,
+}
+
+impl FromStr for Device {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Device, String> {
+        match name {
+            "auto" => Ok(Device::Auto),
+            "cpu" => Ok(Device::Cpu),
+            _ => Err(format!(
+                "there is no device `{name}`; this build knows auto and cpu"
+            )),
+        }
+    }
+}
+
+fn named<'de, D: Deserializer<'de>, T: FromStr<Err = String>>(
+    from: D,
+) -> Result<Option<T>, D::Error> {
     Option::<String>::deserialize(from)?
         .map(|name| name.parse().map_err(serde::de::Error::custom))
         .transpose()
@@ -50,9 +82,6 @@ fn count<'de, D: Deserializer<'de>>(from: D) -> Result<Option<usize>, D::Error> 
 }
 
 impl Choice {
-    /// The keys of these settings.
-    pub const KEYS: [&str; 5] = ["model", "quant", "template", "threads", "window"];
-
     /// What the settings say that hold in this folder. A path in them counts from their file's folder.
     ///
     /// # Errors
@@ -109,6 +138,8 @@ impl Choice {
             template: self.template.or(template),
             threads: self.threads.or(other.threads),
             window: self.window.or(other.window),
+            device: self.device.or(other.device),
+            memory: self.memory.or(other.memory),
         }
     }
 
@@ -139,6 +170,7 @@ mod tests {
             ("\nquant = \"q9\"\n", "infill.toml:2:"),
             ("model = 1\n", "infill.toml:1:"),
             ("threads = 0\n", "infill.toml:1:"),
+            ("device = \"tpu\"\n", "infill.toml:1:"),
             ("window = -5\n", "infill.toml:1:"),
         ] {
             let error = parse(text).unwrap_err().to_string();

@@ -250,6 +250,9 @@ async fn a_completion_is_about_the_text_that_was_there_when_it_was_asked() {
     session
         .documents
         .open(url.clone(), "before", 1, Language::PLAIN);
+    session
+        .admission
+        .open(&url, "plaintext", &session.settings());
     let params = complete(json!(1), url.as_str())["params"].clone();
     let params = serde_json::from_value(params).expect("the parameters are right");
     let asked = inline_completion::Asked::new(&session, params).expect("the document is open");

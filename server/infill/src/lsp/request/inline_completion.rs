@@ -7,14 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::Class;
-use tower_lsp::lsp_types::Url;
+use tower_lsp::lsp_types::{Command, Position, Url};
 
-use crate::complete::{Ask, Why, complete};
+use crate::complete::{Ask, Shown, Why, alternatives, complete};
+use crate::lsp::capabilities::DID_ACCEPT;
 use crate::lsp::convert;
 use crate::lsp::proposed::{
     InlineCompletionContext, InlineCompletionItem, InlineCompletionList, InlineCompletionParams,
     SelectedCompletionInfo,
 };
+use crate::lsp::request::why::Told;
 use crate::lsp::session::Session;
 use crate::lsp::typing;
 
@@ -25,36 +27,44 @@ const LONG_HEAD: usize = 48;
 /// A request as it arrived, with the text as it was then.
 pub struct Asked {
     ask: Ask,
+    position: Position,
     selected: Option<SelectedCompletionInfo>,
 }
 
 impl Asked {
-    /// Takes a request down. None if its document is not open, or if nobody asked for it by hand and
-    /// the settings want nothing else.
+    /// Takes a request down. None if its document is not open or left alone, or if nobody asked for it by hand and the
+    /// settings want nothing else.
     pub fn new(session: &Session, params: InlineCompletionParams) -> Option<Asked> {
         let url = params.place.text_document.uri;
         let view = session.documents.view(&url)?;
+        if !session.admission.admits(&url) {
+            return None;
+        }
+        let settings = session.settings();
         let encoding = session.agreed().encoding;
         let class = match params.context.trigger_kind {
             InlineCompletionContext::INVOKED => Class::Invoked,
-            _ if !session.typing.manners().automatic => return None,
+            _ if !settings.automatic => return None,
             _ => Class::Keystroke,
         };
         let delay = match class {
-            Class::Keystroke => session.typing.delay(&url),
+            Class::Keystroke => settings.delay.unwrap_or_else(|| session.typing.delay(&url)),
             _ => Duration::ZERO,
         };
-        let offset = convert::offset(&view.snapshot, params.place.position, encoding);
+        let position = params.place.position;
+        let offset = convert::offset(&view.snapshot, position, encoding);
         let ask = Ask {
             url,
             view,
             offset,
             class,
             hypothetical: false,
+            single_line: settings.single_line,
             delay,
         };
         Some(Asked {
             ask,
+            position,
             selected: params.context.selected_completion_info,
         })
     }
@@ -89,7 +99,11 @@ pub async fn answer(session: Arc<Session>, asked: Asked) -> InlineCompletionList
 }
 
 async fn items(session: &Arc<Session>, asked: Asked) -> Result<InlineCompletionList, Why> {
-    let Asked { mut ask, selected } = asked;
+    let Asked {
+        mut ask,
+        position,
+        selected,
+    } = asked;
     let agreed = session.agreed();
     let rooms = session.rooms().await?;
     if let Some(info) = &selected {
@@ -99,33 +113,64 @@ async fn items(session: &Arc<Session>, asked: Asked) -> Result<InlineCompletionL
         ask.hypothetical = true;
         ask.view.snapshot = ask.view.snapshot.edited(&edit);
     }
-    let class = ask.class;
-    let (again, url) = (ask.clone(), ask.url.clone());
-    let outcome = complete(Arc::clone(&rooms), Arc::clone(&session.documents), ask).await;
+    let question = ask.clone();
+    let documents = || Arc::clone(&session.documents);
+    let outcome = complete(Arc::clone(&rooms), documents(), ask).await;
+    let Ask { url, class, .. } = &question;
     let record = &outcome.record;
     if let Some(time) = record.engine_time() {
-        session.typing.answered(&url, time);
+        session.typing.answered(url, time);
     }
     let stands_badly = record.head_tokens > LONG_HEAD || record.anchor.ends_with("near");
-    if class == Class::Keystroke && stands_badly {
-        typing::read(session, &url);
+    if *class == Class::Keystroke && stands_badly {
+        typing::read(session, url);
     }
-    let item = match (&outcome.shown, &selected) {
-        (Ok(shown), Some(info)) => convert::item_after(info, shown),
-        (Ok(shown), None) => Some(convert::item(shown, agreed.encoding)),
-        (Err(why), _) => {
-            tracing::debug!("nothing to show: {why}");
-            None
-        }
+    session
+        .told
+        .insert(url.clone(), Told::new(&question, position, &outcome));
+    session.touch();
+    let command = agreed.commands.then(|| did_accept(url));
+    let item = |shown: &Shown| {
+        let item = match &selected {
+            Some(info) => convert::item_after(info, shown),
+            None => Some(convert::item(shown, agreed.encoding)),
+        };
+        item.map(|item| InlineCompletionItem {
+            command: command.clone(),
+            ..item
+        })
     };
-    let items: Vec<InlineCompletionItem> = item.into_iter().collect();
-    if let (Ok(shown), Class::Keystroke, false) = (outcome.shown, class, items.is_empty()) {
-        typing::shown(session, again, shown);
+    let mut items = Vec::new();
+    match &outcome.shown {
+        Ok(shown) => items.extend(item(shown)),
+        Err(why) => tracing::debug!("nothing to show: {why}"),
+    }
+    if let (Ok(shown), false) = (outcome.shown, items.is_empty()) {
+        if selected.is_none() {
+            let (start, text, there) = convert::offered(&shown);
+            session.usage.offer(url, start, &text, there);
+        }
+        match class {
+            Class::Invoked => {
+                let others = alternatives(rooms, documents(), question, &shown).await;
+                items.extend(others.iter().filter_map(item));
+            }
+            _ => typing::shown(session, question, shown),
+        }
     }
     Ok(InlineCompletionList {
         items,
         infill: agreed.timings.then_some(outcome.record),
     })
+}
+
+/// What a client runs after it has put a suggestion in.
+fn did_accept(url: &Url) -> Command {
+    Command {
+        title: "Infill: accepted".to_owned(),
+        command: DID_ACCEPT.to_owned(),
+        arguments: Some(vec![url.as_str().into()]),
+    }
 }
 
 #[cfg(test)]
@@ -147,6 +192,7 @@ mod tests {
         let url = Url::parse("file:///a.py").expect("it is a URL");
         let python = Language::named("python").expect("Python is in the table");
         session.documents.open(url.clone(), TEXT, 1, python);
+        session.admission.open(&url, "python", &session.settings());
         let stored = cache::Context {
             model: &rooms.model.id,
             template: Template::InfillV1.name(),

@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
+use tower_lsp::lsp_types::Url;
+
 use crate::lsp::session::{Model, Session};
+use crate::lsp::usage::Counts;
 
 /// How the server is.
 #[derive(Debug, Serialize)]
@@ -11,10 +14,20 @@ pub struct Status {
     pub state: &'static str,
     /// The model's name, once it is loaded.
     pub model: Option<String>,
-    /// Why the model could not be loaded.
+    /// Why the model, or the one chosen instead of it, could not be loaded.
     pub message: Option<String>,
     /// Whether another model is being loaded while this one answers.
     pub switching: bool,
+    /// Hundredths of the model that are loaded, while one is.
+    pub percent: Option<u32>,
+    /// This server's version.
+    pub version: &'static str,
+    /// What the model can do with a selection.
+    pub tasks: &'static [&'static str],
+    /// What became of what was shown.
+    pub usage: Counts,
+    /// The document that was asked about.
+    pub document: Option<Document>,
     /// Whether the engine has nothing to do.
     pub engine_idle: bool,
     /// What the engine has done since the model was loaded.
@@ -25,6 +38,35 @@ pub struct Status {
     pub pending: usize,
     /// The stored answers.
     pub cache: Cache,
+}
+
+/// A document, as far as completing it goes.
+#[derive(Debug, Serialize)]
+pub struct Document {
+    /// Its address.
+    pub uri: Url,
+    /// Whether it is completed.
+    pub active: bool,
+    /// Its language as the client calls it; none if it is not open.
+    pub language: Option<String>,
+    /// Why it is left alone.
+    pub why: Option<String>,
+}
+
+impl Document {
+    fn new(session: &Session, uri: Url) -> Document {
+        let language = session.admission.language(&uri);
+        let why = match &language {
+            None => Some("the document is not open".to_owned()),
+            Some(_) => session.admission.off(&uri).map(|off| off.to_string()),
+        };
+        Document {
+            active: why.is_none(),
+            uri,
+            language,
+            why,
+        }
+    }
 }
 
 /// What the engine has done, in tokens: for those who asked, and ahead of time.
@@ -53,13 +95,20 @@ pub struct Cache {
     pub bytes: usize,
 }
 
-/// How the server is right now.
-pub fn status(session: &Session) -> Status {
+/// How the server is right now, and this document or the one in focus.
+pub fn status(session: &Session, url: Option<Url>) -> Status {
     let mut status = Status {
         state: "loading",
         model: None,
         message: None,
         switching: false,
+        percent: session.percent(),
+        version: env!("CARGO_PKG_VERSION"),
+        tasks: &[],
+        usage: session.usage.counts(),
+        document: url
+            .or_else(|| session.focus())
+            .map(|url| Document::new(session, url)),
         engine_idle: true,
         engine: Engine::default(),
         documents: session.documents.len(),
@@ -75,6 +124,8 @@ pub fn status(session: &Session) -> Status {
         Model::Ready(rooms) => {
             status.state = "ready";
             status.switching = session.switching();
+            status.message = session.trouble();
+            status.tasks = rooms.template.tasks();
             status.model = Some(rooms.model.name.clone());
             status.engine_idle = rooms.engine.idle();
             let counters = rooms.engine.counters();
