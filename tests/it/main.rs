@@ -23,6 +23,9 @@ mod finishing;
 // Damaged and hostile model folders: a clear error, at once, for little memory.
 mod hostile;
 
+// Helix and Emacs against the built server: a suggestion in their menu, taken and saved.
+mod menus;
+
 // The model against numbers that a PyTorch implementation made, on random weights.
 mod parity;
 

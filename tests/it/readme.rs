@@ -34,6 +34,17 @@ fn the_configuration_for_neovim_is_the_tested_one() {
     assert!(tested.contains(shown), "not in init.lua:\n{shown}");
 }
 
+#[test]
+fn the_configurations_for_menus_are_the_tested_ones() {
+    let readme = read("editors/README.md");
+    let helix = between(&readme, "```toml", "```").replace("\"gopls\", ", "");
+    let emacs = between(&readme, "```elisp", "```");
+    for (file, shown) in [("languages.toml", &*helix), ("init.el", emacs)] {
+        let tested = read(&format!("tests/clients/menus/{file}"));
+        assert!(tested.contains(shown), "not in {file}:\n{shown}");
+    }
+}
+
 /// What stands between two marks, without blanks around it.
 fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
     let (_, rest) = text
