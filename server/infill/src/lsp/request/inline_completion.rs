@@ -125,9 +125,11 @@ async fn items(session: &Arc<Session>, asked: Asked) -> Result<InlineCompletionL
     if *class == Class::Keystroke && stands_badly {
         typing::read(session, url);
     }
-    session
-        .told
-        .insert(url.clone(), Told::new(&question, position, &outcome));
+    // A late answer must not bring a closed document back.
+    if session.admission.admits(url) {
+        let told = Told::new(&question, position, &outcome);
+        session.told.insert(url.clone(), told);
+    }
     session.touch();
     let command = agreed.commands.then(|| did_accept(url));
     let item = |shown: &Shown| {
