@@ -252,7 +252,8 @@ impl LanguageServer for Backend {
         };
         let before = self.session.settings();
         self.set(said).await;
-        if self.session.settings().choice != before.choice {
+        let now = self.session.settings();
+        if (&now.choice, now.trusted) != (&before.choice, before.trusted) {
             self.load();
         }
     }

@@ -266,11 +266,14 @@ impl Session {
     }
 
     fn choice(&self) -> Result<Choice, String> {
+        let settings = self.settings();
         let found = match self.folder.get() {
-            Some(folder) => Choice::found_from(folder).map_err(|error| format!("{error:#}"))?,
-            None => Choice::default(),
+            Some(folder) if settings.trusted => Choice::found_from(folder),
+            Some(_) => Choice::of_user(),
+            None => Ok(Choice::default()),
         };
-        let chosen = self.settings().choice.clone();
+        let found = found.map_err(|error| format!("{error:#}"))?;
+        let chosen = settings.choice.clone();
         Ok(chosen.or(self.flags.clone()).or(found))
     }
 
@@ -412,5 +415,19 @@ mod tests {
         let why = session.load().err().unwrap();
         assert!(why.contains("nowhere.gguf"), "{why}");
         assert_eq!(name(&session).as_deref(), Some("third--v1"));
+    }
+
+    #[test]
+    fn a_workspace_that_is_not_trusted_does_not_choose_the_model() {
+        let folder = std::env::temp_dir().join(format!("infill-trust-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("infill.toml"), "model = \"theirs\"\n").unwrap();
+        let session = Session::new(Choice::default());
+        session.settle_in(&folder);
+        let model = || session.choice().unwrap().model;
+        assert_eq!(model().as_deref(), Some("theirs"));
+        session.set(|settings| settings.trusted = false);
+        assert_eq!(model(), Choice::of_user().unwrap().model);
+        fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -30,6 +30,8 @@ pub struct Settings {
     pub delay: Option<Duration>,
     /// Whether suggestions end with the cursor's line.
     pub single_line: bool,
+    /// Whether the files of the workspace may say which model is used: somebody else may have written them.
+    pub trusted: bool,
     /// Which model, and how it is run.
     pub choice: Choice,
 }
@@ -43,6 +45,7 @@ impl Default for Settings {
             automatic: true,
             delay: None,
             single_line: false,
+            trusted: true,
             choice: Choice::default(),
         }
     }
@@ -82,6 +85,7 @@ impl Settings {
             "automatic" => self.automatic = said.switch()?.unwrap_or(true),
             "delay" => self.delay = said.delay()?,
             "singleLine" => self.single_line = said.switch()?.unwrap_or(false),
+            "trusted" => self.trusted = said.switch()?.unwrap_or(true),
             "model" => self.choice.model = said.text()?,
             "quant" => self.choice.quant = said.named()?,
             "template" => self.choice.template = said.text()?,

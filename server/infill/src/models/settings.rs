@@ -87,8 +87,18 @@ impl Choice {
     /// # Errors
     /// If the file cannot be read or says something that is not known, with file, line and key.
     pub fn found_from(folder: &Path) -> anyhow::Result<Choice> {
-        let user = dirs::config_dir().map(|folder| folder.join("infill"));
-        let folders = folder.ancestors().map(Path::to_owned).chain(user);
+        Choice::first_of(folder.ancestors().map(Path::to_owned).chain(user_folder()))
+    }
+
+    /// What the user's own settings say, whatever folder is worked in.
+    ///
+    /// # Errors
+    /// As [`Choice::found_from`].
+    pub fn of_user() -> anyhow::Result<Choice> {
+        Choice::first_of(user_folder().into_iter())
+    }
+
+    fn first_of(folders: impl Iterator<Item = PathBuf>) -> anyhow::Result<Choice> {
         for path in folders.map(|folder| folder.join(NAME)) {
             match fs::metadata(&path) {
                 Ok(data) if !data.is_file() || data.len() > LARGEST => {
@@ -147,6 +157,11 @@ impl Choice {
     pub fn weights(&self) -> Weights {
         self.quant.map_or(Weights::AsStored, Weights::Quantized)
     }
+}
+
+/// Where the user's own settings lie.
+fn user_folder() -> Option<PathBuf> {
+    dirs::config_dir().map(|folder| folder.join("infill"))
 }
 
 /// Whether a person who writes this means a path and not a name.
