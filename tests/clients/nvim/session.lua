@@ -9,11 +9,12 @@ Session.__index = Session
 -- Longest wait for one thing, in ms. Everything here takes well under a second on a quiet machine.
 local PATIENCE = 30000
 
---- Starts Neovim, configured by the init.lua of this folder, with an empty folder to work in.
-function Session.start(folder)
-  local self = setmetatable({ folder = vim.fn.tempname() }, Session)
+--- Starts Neovim, configured by the init.lua of the folder `way`, with an empty folder to work in.
+function Session.start(way)
+  local self = setmetatable({ way = way, folder = vim.fn.tempname() }, Session)
   vim.fn.mkdir(self.folder, 'p')
-  local command = { vim.v.progpath, '--clean', '-n', '--embed', '--headless', '-u', vim.fs.abspath(folder .. '/init.lua') }
+  local init = vim.fn.fnamemodify(way .. '/init.lua', ':p')
+  local command = { vim.v.progpath, '--clean', '-n', '--embed', '--headless', '-u', init }
   -- Neovim's own logs and state go to the session's folder, not to the user's.
   local env = {}
   for _, name in ipairs({ 'XDG_STATE_HOME', 'XDG_DATA_HOME', 'XDG_CACHE_HOME', 'XDG_CONFIG_HOME' }) do
@@ -63,14 +64,28 @@ end
 
 --- Opens a file of this name with this text, and waits for a server that is ready.
 function Session:open(name, text)
+  self:edit(name, text)
+  self:wait_until_ready()
+end
+
+--- Opens a file of this name with this text.
+function Session:edit(name, text)
   local path = vim.fs.joinpath(self.folder, name)
   vim.fn.writefile(vim.split(text, '\n', { plain = true }), path, 'b')
   self:lua('vim.cmd.edit(vim.fn.fnameescape(...))', path)
+end
+
+--- Waits for a server that has loaded its model.
+function Session:wait_until_ready()
   self:eventually('a server that is ready', function()
     return self:lua([[
       local client = vim.lsp.get_clients({ name = 'infill', bufnr = 0 })[1]
       if not client or not client.initialized then return false end
-      local answer = client:request_sync('infill/status', vim.empty_dict(), 5000, 0)
+      local function ask(...)
+        -- Functions of a client are methods since 0.11.
+        return vim.fn.has('nvim-0.11') == 1 and client:request_sync(...) or client.request_sync(...)
+      end
+      local answer = ask('infill/status', vim.empty_dict(), 5000, 0)
       return answer and answer.result and answer.result.state == 'ready'
     ]])
   end)
@@ -217,9 +232,14 @@ end
 --- The ghost text on the screen: `{ row, column, text }`, or false if there is none.
 function Session:ghost()
   return self:lua([[
-    local namespace = vim.api.nvim_get_namespaces()['nvim.lsp.inline_completion']
-    local marks = vim.api.nvim_buf_get_extmarks(0, namespace, 0, -1, { details = true })
+    -- Neovim draws in the first of these, the plugin on older ones in the second.
+    local namespaces, marks = vim.api.nvim_get_namespaces(), {}
+    for _, name in ipairs({ 'nvim.lsp.inline_completion', 'infill' }) do
+      local namespace = namespaces[name]
+      vim.list_extend(marks, namespace and vim.api.nvim_buf_get_extmarks(0, namespace, 0, -1, { details = true }) or {})
+    end
     if #marks == 0 then return false end
+    assert(#marks == 1, 'two ghosts')
     local function joined(chunks)
       return table.concat(vim.tbl_map(function(chunk) return chunk[1] end, chunks))
     end

@@ -22,7 +22,7 @@ end
 
 return function(session)
   for _, leave in ipairs({ quit, kill }) do
-    local other = session.start('tests/clients/nvim')
+    local other = session.start(session.way)
     other:open_example('shapes.py')
     other:resume()
     local children = vim.api.nvim_get_proc_children(other.pid)
