@@ -24,7 +24,6 @@ function Session.start(way)
   self.pid = vim.fn.jobpid(self.channel)
   self:lua([[
     vim.o.lines, vim.o.columns = 40, 120
-    _G.requests = { begun = 0, ended = 0 }
     vim.api.nvim_create_autocmd('LspRequest', {
       callback = function(event)
         local request = event.data.request
@@ -35,7 +34,13 @@ function Session.start(way)
       end,
     })
   ]])
+  self:forget_requests()
   return self
+end
+
+--- Those of a server that was killed never end.
+function Session:forget_requests()
+  self:lua('_G.requests = { begun = 0, ended = 0 }')
 end
 
 --- Ends Neovim, if a case has not, and removes its folder.
@@ -60,6 +65,18 @@ function Session:eventually(what, look)
     return seen
   end, 20)
   return came and seen or error('never came: ' .. what, 2)
+end
+
+--- Waits until `look` gives what is expected; says what it gave last if that never comes.
+function Session:becomes(expected, look, what)
+  local seen
+  local came = vim.wait(PATIENCE, function()
+    seen = look()
+    return vim.deep_equal(seen, expected)
+  end, 20)
+  if not came then
+    error(('%s never was as expected\nexpected: %s\nseen:     %s'):format(what, vim.inspect(expected), vim.inspect(seen)), 2)
+  end
 end
 
 --- Opens a file of this name with this text, and waits for a server that is ready.
@@ -183,6 +200,18 @@ function Session:resume(wanted)
   error('no place has a suggestion', 2)
 end
 
+--- As resume() in shapes.py, at once where a ghost has come so far.
+function Session:resume_soon()
+  local line = self:cut(41, 17)
+  local ghost = self:ask_at(41, 17)
+  if ghost then
+    return ghost
+  end
+  self:escape()
+  self:lua('vim.api.nvim_buf_set_lines(0, 41, 42, true, { ... })', line)
+  return self:resume()
+end
+
 --- Presses keys, in the notation of mappings.
 function Session:type(keys)
   vim.rpcrequest(self.channel, 'nvim_input', keys)
@@ -253,6 +282,33 @@ function Session:ghost()
   ]])
 end
 
+--- The ghost's text, or false.
+function Session:ghost_text()
+  local ghost = self:ghost()
+  return ghost and ghost.text
+end
+
+--- Waits for this ghost text.
+function Session:wait_for_text(text)
+  self:becomes(text, function()
+    return self:ghost_text()
+  end, 'the ghost')
+end
+
+--- Waits until the buffer has these lines.
+function Session:wait_for_lines(lines)
+  self:becomes(lines, function()
+    return self:lines()
+  end, 'the buffer')
+end
+
+--- Waits until the cursor's line is this.
+function Session:wait_for_line(line)
+  self:becomes(line, function()
+    return self:lua('return vim.api.nvim_get_current_line()')
+  end, 'the line')
+end
+
 --- Waits for ghost text.
 function Session:wait_for_ghost()
   return self:eventually('ghost text', function()
@@ -283,6 +339,11 @@ function Session:screen()
     end
     return table.concat(rows, '\n')
   ]])
+end
+
+--- Fails unless the cursor is there.
+function Session:equal_cursor(row, column)
+  Session.equal({ self:cursor() }, { row, column }, 'the cursor')
 end
 
 --- Fails unless the two are equal.

@@ -11,6 +11,18 @@ local function call(client, name, ...)
   return client[name](...)
 end
 
+--- A message without `vim.NIL`: what is null is not there.
+---@param message any
+---@return any
+function M.plain(message)
+  if message == vim.NIL then
+    return nil
+  elseif type(message) ~= 'table' then
+    return message
+  end
+  return vim.tbl_map(M.plain, message)
+end
+
 ---@param client vim.lsp.Client
 ---@param method string
 ---@param params? table
@@ -27,7 +39,9 @@ end
 ---@param answered fun(err?: lsp.ResponseError, result?: any)
 ---@return integer?
 function M.request(client, method, params, buffer, answered)
-  local sent, id = call(client, 'request', method, params, answered, buffer)
+  local sent, id = call(client, 'request', method, params, function(fault, result)
+    answered(fault, M.plain(result))
+  end, buffer)
   return sent and id or nil
 end
 

@@ -31,7 +31,7 @@ local function ask(method, answered)
       if fault then
         vim.notify('Infill: ' .. fault.message, vim.log.levels.ERROR)
       else
-        answered(result ~= vim.NIL and result or nil)
+        answered(result)
       end
     end)
   end)
@@ -55,22 +55,22 @@ local function show_status()
     status = status or {}
     local words = { ('Infill %s: %s'):format(status.version or '', status.state or 'unknown') }
     local function add(name, value)
-      if value ~= nil and value ~= vim.NIL and value ~= '' then
+      if value and value ~= '' then
         table.insert(words, ('%s: %s'):format(name, value))
       end
     end
     add('model', status.model)
-    add('loading', status.percent and status.percent ~= vim.NIL and status.percent .. '%')
+    add('loading', status.percent and status.percent .. '%')
     add('message', status.message)
     local document = status.document
-    if type(document) == 'table' then
+    if document then
       add('this file', document.active and 'on' or ('off, %s'):format(document.why or 'for a reason unknown'))
     end
     local usage = status.usage
-    if type(usage) == 'table' then
+    if usage then
       add('suggestions', ('%d shown, %d accepted, %d kept'):format(usage.shown, usage.accepted, usage.kept))
     end
-    if type(status.tasks) == 'table' then
+    if status.tasks then
       add('tasks', #status.tasks > 0 and table.concat(status.tasks, ', ') or 'none with this model')
     end
     vim.notify(table.concat(words, '\n'))

@@ -381,11 +381,40 @@ function M.trigger()
   return true
 end
 
+local group ---@type integer
+
+--- Listens to the keyboard in this buffer: after Neovim's own inline completion, which `paint` has
+--- attached, so that its doing can be corrected.
+local function listen(buffer)
+  vim.api.nvim_clear_autocmds({ group = group, buffer = buffer })
+  vim.api.nvim_create_autocmd({ 'CursorMovedI', 'TextChangedI', 'TextChangedP' }, {
+    group = group,
+    buffer = buffer,
+    callback = function()
+      changed()
+    end,
+  })
+  -- The cursor has its place only after this event.
+  vim.api.nvim_create_autocmd('InsertEnter', {
+    group = group,
+    buffer = buffer,
+    callback = vim.schedule_wrap(changed),
+  })
+  vim.api.nvim_create_autocmd({ 'InsertLeave', 'BufLeave' }, {
+    group = group,
+    buffer = buffer,
+    callback = function()
+      M.leave(buffer)
+    end,
+  })
+end
+
 ---@param buffer integer
 ---@param client vim.lsp.Client
 function M.attach(buffer, client)
   states[buffer] = { client = client, suggestions = {}, index = 1, numbered = false }
   paint.attach(buffer, client.id)
+  listen(buffer)
   changed()
 end
 
@@ -395,6 +424,7 @@ function M.detach(buffer, client_id)
   local state = states[buffer]
   if state and state.client.id == client_id then
     states[buffer] = nil
+    vim.api.nvim_clear_autocmds({ group = group, buffer = buffer })
     paint.detach(buffer, client_id)
   end
 end
@@ -407,23 +437,11 @@ function M.refresh()
   changed()
 end
 
---- Begins to listen to the keyboard; once.
+--- Makes ready to attach buffers; once.
 function M.start()
   vim.api.nvim_set_hl(0, 'InfillGhost', { link = 'Comment', default = true })
   vim.api.nvim_set_hl(0, 'InfillCount', { link = 'NonText', default = true })
-  local group = vim.api.nvim_create_augroup('infill.ghost', {})
-  vim.api.nvim_create_autocmd({ 'CursorMovedI', 'TextChangedI', 'TextChangedP' }, {
-    group = group,
-    callback = changed,
-  })
-  -- The cursor has its place only after this event.
-  vim.api.nvim_create_autocmd('InsertEnter', { group = group, callback = vim.schedule_wrap(changed) })
-  vim.api.nvim_create_autocmd({ 'InsertLeave', 'BufLeave' }, {
-    group = group,
-    callback = function(event)
-      M.leave(event.buf)
-    end,
-  })
+  group = vim.api.nvim_create_augroup('infill.ghost', {})
   menu.watch(group, vim.schedule_wrap(function()
     local state = here()
     if state and state.shown == nil then

@@ -94,7 +94,7 @@ end
 local function progress(fault, result, context, ...)
   local listener = listeners[result.token]
   if listener then
-    listener(result.value)
+    listener(client_of.plain(result.value))
     return
   end
   return vim.lsp.handlers['$/progress'](fault, result, context, ...)
@@ -142,7 +142,7 @@ function M.config()
     handlers = {
       ['$/progress'] = progress,
       didChangeStatus = function(_, result)
-        status.set(result)
+        status.set(client_of.plain(result))
       end,
     },
     on_exit = vim.schedule_wrap(ended),
@@ -303,7 +303,7 @@ function M.serve()
     group = group,
     callback = function(event)
       local client = M.client()
-      if client and vim.lsp.buf_is_attached(event.buf, client.id) then
+      if client and client.initialized and vim.lsp.buf_is_attached(event.buf, client.id) then
         focus(client, event.buf)
       end
     end,

@@ -22,7 +22,7 @@ function M.lines(why)
     ('- asked: %s'):format(why.trigger or '?'),
     ('- decision: %s'):format(why.decision or '?'),
   }
-  local record = type(why.record) == 'table' and why.record or {}
+  local record = why.record or {}
   local names = vim.tbl_keys(record)
   table.sort(names)
   for _, name in ipairs(names) do
@@ -31,7 +31,7 @@ function M.lines(why)
   end
   for _, part in ipairs({ { 'shown', 'Shown' }, { 'answer', 'What the model wrote' }, { 'prompt', 'Prompt' } }) do
     local text = why[part[1]]
-    if type(text) == 'string' and text ~= '' then
+    if text and text ~= '' then
       block(lines, part[2], text)
     end
   end

@@ -32,6 +32,7 @@ return function(session)
 
   -- And it works again.
   session:lua('vim.cmd.edit({ bang = true })')
-  session:resume()
+  session:forget_requests()
+  session:resume_soon()
   session:accept()
 end

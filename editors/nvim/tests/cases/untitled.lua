@@ -9,6 +9,6 @@ return function(session)
     vim.api.nvim_buf_set_lines(0, 0, -1, true, ...)
   ]], vim.split(session.read('tests/data/try/shapes.py'), '\n'))
   session:wait_until_ready()
-  session:resume()
+  session:resume_soon()
   session:accept()
 end
