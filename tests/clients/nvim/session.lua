@@ -75,7 +75,10 @@ function Session:becomes(expected, look, what)
     return vim.deep_equal(seen, expected)
   end, 20)
   if not came then
-    error(('%s never was as expected\nexpected: %s\nseen:     %s'):format(what, vim.inspect(expected), vim.inspect(seen)), 2)
+    error(
+      ('%s never was as expected\nexpected: %s\nseen:     %s'):format(what, vim.inspect(expected), vim.inspect(seen)),
+      2
+    )
   end
 end
 
@@ -120,10 +123,14 @@ end
 
 --- Goes into insert mode at this place.
 function Session:insert_at(row, column)
-  self:lua([[
+  self:lua(
+    [[
     vim.cmd.stopinsert()
     vim.api.nvim_win_set_cursor(0, { ... })
-  ]], row + 1, math.max(column - 1, 0))
+  ]],
+    row + 1,
+    math.max(column - 1, 0)
+  )
   self:type(column == 0 and 'i' or 'a')
   self:eventually('insert mode', function()
     return self:lua('return vim.api.nvim_get_mode().mode') == 'i'
@@ -132,12 +139,16 @@ end
 
 --- Cuts a line at this column; gives its text of before.
 function Session:cut(row, column)
-  return self:lua([[
+  return self:lua(
+    [[
     local row, column = ...
     local line = vim.api.nvim_buf_get_lines(0, row, row + 1, true)[1]
     vim.api.nvim_buf_set_lines(0, row, row + 1, true, { line:sub(1, column) })
     return line
-  ]], row, column)
+  ]],
+    row,
+    column
+  )
 end
 
 --- Goes into insert mode at this place and waits until Neovim has asked and has its answer. Gives the
@@ -192,10 +203,14 @@ function Session:resume(wanted)
       return ghost
     end
     self:escape()
-    self:lua([[
+    self:lua(
+      [[
       local row, line = ...
       vim.api.nvim_buf_set_lines(0, row, row + 1, true, { line })
-    ]], place.row, line)
+    ]],
+      place.row,
+      line
+    )
   end
   error('no place has a suggestion', 2)
 end

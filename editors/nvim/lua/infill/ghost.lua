@@ -164,21 +164,30 @@ local function ask(state, buffer, kind, answered)
   local line, row, column = at_cursor()
   local encoding = state.client.offset_encoding
   local id
-  id = client_of.request(state.client, METHOD, {
-    textDocument = { uri = vim.uri_from_bufnr(buffer), version = vim.lsp.util.buf_versions[buffer] },
-    position = { line = row, character = columns.from_bytes(line, column, encoding) },
-    context = { triggerKind = kind, selectedCompletionInfo = selected_info(row, line, column, encoding) },
-    formattingOptions = { tabSize = vim.lsp.util.get_effective_tabstop(buffer), insertSpaces = vim.bo[buffer].expandtab },
-  }, buffer, function(fault, result)
-    if states[buffer] ~= state or state.asked ~= id then
-      return
+  id = client_of.request(
+    state.client,
+    METHOD,
+    {
+      textDocument = { uri = vim.uri_from_bufnr(buffer), version = vim.lsp.util.buf_versions[buffer] },
+      position = { line = row, character = columns.from_bytes(line, column, encoding) },
+      context = { triggerKind = kind, selectedCompletionInfo = selected_info(row, line, column, encoding) },
+      formattingOptions = {
+        tabSize = vim.lsp.util.get_effective_tabstop(buffer),
+        insertSpaces = vim.bo[buffer].expandtab,
+      },
+    },
+    buffer,
+    function(fault, result)
+      if states[buffer] ~= state or state.asked ~= id then
+        return
+      end
+      state.asked = nil
+      local is_here = vim.api.nvim_get_current_buf() == buffer
+      if not fault and is_here and is_allowed(buffer) and place(buffer) == asked_at then
+        answered(read(state, buffer, result))
+      end
     end
-    state.asked = nil
-    local is_here = vim.api.nvim_get_current_buf() == buffer
-    if not fault and is_here and is_allowed(buffer) and place(buffer) == asked_at then
-      answered(read(state, buffer, result))
-    end
-  end)
+  )
   state.asked = id
 end
 
@@ -442,13 +451,16 @@ function M.start()
   vim.api.nvim_set_hl(0, 'InfillGhost', { link = 'Comment', default = true })
   vim.api.nvim_set_hl(0, 'InfillCount', { link = 'NonText', default = true })
   group = vim.api.nvim_create_augroup('infill.ghost', {})
-  menu.watch(group, vim.schedule_wrap(function()
-    local state = here()
-    if state and state.shown == nil then
-      state.place = nil
-    end
-    changed()
-  end))
+  menu.watch(
+    group,
+    vim.schedule_wrap(function()
+      local state = here()
+      if state and state.shown == nil then
+        state.place = nil
+      end
+      changed()
+    end)
+  )
 end
 
 return M

@@ -41,8 +41,11 @@ local function check_client()
   local client = server.client()
   local status = require('infill.status').get()
   if not client then
-    health.warn('no server runs', server.is_pausing() and 'It ended and is being started again; see :Infill log.'
-      or "It starts with the first file after require('infill').setup().")
+    health.warn(
+      'no server runs',
+      server.is_pausing() and 'It ended and is being started again; see :Infill log.'
+        or "It starts with the first file after require('infill').setup()."
+    )
     return
   end
   local count = vim.tbl_count(client.attached_buffers)

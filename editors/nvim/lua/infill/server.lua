@@ -151,9 +151,7 @@ end
 
 --- Is this a file that someone edits?
 local function is_file(buffer)
-  return vim.api.nvim_buf_is_loaded(buffer)
-    and vim.bo[buffer].buftype == ''
-    and vim.bo[buffer].buflisted
+  return vim.api.nvim_buf_is_loaded(buffer) and vim.bo[buffer].buftype == '' and vim.bo[buffer].buflisted
 end
 
 local function root_of(buffer)

@@ -16,9 +16,16 @@ return function(session)
 
   session:open_example('shapes.py')
   local version = session:lua('return tostring(vim.version())')
-  local drawn = session:lua([[return vim.fn.has('nvim-0.12') == 1]]) and 'its own inline completion draws' or 'the plugin draws'
+  local drawn = session:lua([[return vim.fn.has('nvim-0.12') == 1]]) and 'its own inline completion draws'
+    or 'the plugin draws'
   local text = report()
-  has(text, version .. ': ' .. drawn, vim.env.INFILL_BIN .. ': infill ', 'it runs, for 1 buffer', 'all are as setup() has them')
+  has(
+    text,
+    version .. ': ' .. drawn,
+    vim.env.INFILL_BIN .. ': infill ',
+    'it runs, for 1 buffer',
+    'all are as setup() has them'
+  )
   has(text, "only Neovim's own")
   assert(not text:find('WARNING') and not text:find('ERROR'), text)
 
@@ -29,5 +36,11 @@ return function(session)
     require('infill.server').stop()
     require('infill.config').options.cmd = { '/nowhere/infill', 'lsp' }
   ]])
-  has(report(), '/nowhere/infill', 'no server runs', '<Tab> (accept) means something else: the tab of another', 'blink.cmp')
+  has(
+    report(),
+    '/nowhere/infill',
+    'no server runs',
+    '<Tab> (accept) means something else: the tab of another',
+    'blink.cmp'
+  )
 end

@@ -58,8 +58,13 @@ return function(session)
   session:open('a.py', '')
   hide(session)
   coexist(session)
-  plugin(session, 'blink.cmp', 'is_menu_visible', [[
+  plugin(
+    session,
+    'blink.cmp',
+    'is_menu_visible',
+    [[
     vim.api.nvim_exec_autocmds('User', { pattern = 'BlinkCmpMenuOpen' })
-  ]])
+  ]]
+  )
   plugin(session, 'cmp', 'visible', '')
 end

@@ -32,10 +32,15 @@ return function(session)
   }) do
     local function infill(command)
       local name, bang, argument = command:match('^(%a+)(!?) ?(.*)$')
-      session:lua([[
+      session:lua(
+        [[
         local name, bang, argument = ...
         vim.cmd.Infill({ args = { name, argument ~= '' and argument or nil }, bang = bang == '!' })
-      ]], name, bang, argument)
+      ]],
+        name,
+        bang,
+        argument
+      )
     end
     infill(way[1])
     is_off(session, way[3])

@@ -7,7 +7,11 @@ local WAYS = {
   { 'remapped keys', [[vim.cmd('inoremap <F5> five') vim.cmd('imap <Tab> <F5>')]], 'xfive' },
   { 'itself', [[vim.cmd('imap <Tab> <Tab>')]], 'x\t' },
   { 'a function', [[vim.keymap.set('i', '<Tab>', function() vim.api.nvim_put({ 'F' }, 'c', false, true) end)]], 'xF' },
-  { 'an expression in Lua', [[vim.keymap.set('i', '<Tab>', function() return '<C-v>u00df' end, { expr = true })]], 'xß' },
+  {
+    'an expression in Lua',
+    [[vim.keymap.set('i', '<Tab>', function() return '<C-v>u00df' end, { expr = true })]],
+    'xß',
+  },
   {
     'an expression in a script',
     [[

@@ -11,10 +11,13 @@ return function(session)
   ]])
   session:open('a.py', 'x = 1\nreturn a+b  # é\n')
   local function split(name)
-    return session:lua([[
+    return session:lua(
+      [[
       local buffer = vim.fn.bufnr('infill://' .. ...)
       return buffer ~= -1 and vim.api.nvim_buf_get_lines(buffer, 0, -1, true)
-    ]], name)
+    ]],
+      name
+    )
   end
 
   session:type('2GV:Infill explain<CR>')

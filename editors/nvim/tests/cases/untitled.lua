@@ -4,10 +4,13 @@
 return function(session)
   vim.wait(300)
   session.equal(#vim.api.nvim_get_proc_children(session.pid), 0, 'servers')
-  session:lua([[
+  session:lua(
+    [[
     vim.bo.filetype = 'python'
     vim.api.nvim_buf_set_lines(0, 0, -1, true, ...)
-  ]], vim.split(session.read('tests/data/try/shapes.py'), '\n'))
+  ]],
+    vim.split(session.read('tests/data/try/shapes.py'), '\n')
+  )
   session:wait_until_ready()
   session:resume_soon()
   session:accept()

@@ -20,10 +20,14 @@ return function(session)
       -- A call as automatic closing leaves it while its first argument is being typed.
       local left, right = line:match('^(.*%w%()[^()]+(%)[^()%w]*)$')
       if left and shown < 6 then
-        session:lua([[
+        session:lua(
+          [[
           local row, line = ...
           vim.api.nvim_buf_set_lines(0, row - 1, row, true, { line })
-        ]], row, left .. right)
+        ]],
+          row,
+          left .. right
+        )
         local ghost = session:ask_at(row - 1, #left)
         if ghost then
           shown = shown + 1
