@@ -55,6 +55,31 @@ plugin! {
     plugin_0_10 "0.10"
 }
 
+/// Ghost text on a terminal's screen, as the README shows it: there, and paler than the code.
+#[test]
+#[ignore = "wants a Neovim and tmux; tests/run brings them and runs this"]
+fn picture() {
+    let target = std::env::temp_dir().join(format!("infill-picture-{}.svg", std::process::id()));
+    let mut command = Command::new("python3");
+    command
+        .arg("editors/nvim/tests/picture.py")
+        .arg(neovim("0.12"))
+        .arg(&target);
+    succeed(command, "the picture");
+    let picture = fs::read_to_string(&target).expect("the picture can be read");
+    fs::remove_file(&target).expect("the picture can be removed");
+    let fill = |text: &str| {
+        let line = picture.lines().find(|line| line.contains(text));
+        let line = line.unwrap_or_else(|| panic!("no {text} in {picture}"));
+        line.split("fill=\"").nth(1).expect("a colour")[..7].to_owned()
+    };
+    assert_ne!(
+        fill(">return nil<"),
+        fill(">err = os.WriteFile"),
+        "{picture}"
+    );
+}
+
 /// A case that no list above names would be a test that is never run.
 #[test]
 fn every_case_is_run() {
@@ -83,34 +108,34 @@ fn stem(path: &Path) -> String {
         .into_owned()
 }
 
+/// The path of a Neovim of this version.
+fn neovim(version: &str) -> String {
+    let mut command = Command::new(tidy::root().join("tests/setup/neovim.sh"));
+    command.arg(version);
+    succeed(command, "the setup of Neovim").trim().to_owned()
+}
+
 fn run(way: &str, version: &str, case: &str) {
-    let setup = Command::new(tidy::root().join("tests/setup/neovim.sh"))
-        .arg(version)
-        .output();
-    let setup = setup.expect("bash runs");
-    let neovim = String::from_utf8_lossy(&setup.stdout);
-    assert!(
-        setup.status.success(),
-        "{}",
-        String::from_utf8_lossy(&setup.stderr)
-    );
-    let output = Command::new(neovim.trim())
-        .args([
-            "--clean",
-            "--headless",
-            "-l",
-            "tests/clients/nvim/drive.lua",
-            case,
-            way,
-        ])
+    let mut command = Command::new(neovim(version));
+    command.args([
+        "--clean",
+        "--headless",
+        "-l",
+        "tests/clients/nvim/drive.lua",
+    ]);
+    command.args([case, way]);
+    succeed(command, &format!("{case} on {version}"));
+}
+
+/// Runs a command in the repository's root, with the server's binary; gives what it printed.
+fn succeed(mut command: Command, what: &str) -> String {
+    let output = command
         .env("INFILL_BIN", harness::binary())
         .current_dir(tidy::root())
         .output()
-        .expect("Neovim starts");
-    let said = [output.stdout, output.stderr].concat();
-    assert!(
-        output.status.success(),
-        "{case} on {version}: {}",
-        String::from_utf8_lossy(&said)
-    );
+        .unwrap_or_else(|error| panic!("{what}: {error}"));
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    let faults = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{what}: {printed}{faults}");
+    printed
 }
