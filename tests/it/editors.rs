@@ -35,7 +35,7 @@ macro_rules! plugin {
                     accept brackets languages typing_along undo unicode
                     autopairs backspace columns crlf cycling dismiss excluded health killed
                     large_file lines loading manual menus missing models plain_setup repeats restart
-                    smooth snippets switches tab tasks untitled why words
+                    smooth snippets switches tab tasks undo_steps untitled why words
                 }
             }
         )*

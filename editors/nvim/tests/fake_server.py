@@ -5,7 +5,6 @@ Takes one JSON object as its argument:
               every other line that begins so)
   encoding    what columns count (default utf-8)
   loading     true: it says 43 % first, and is ready when a file named `ready` is in its folder
-  excluded    file names that it says are excluded
   mute        true: it answers `initialize` and then nothing more
   deaf        true: it answers `initialize` and then does not even read
   log         a file that gets every message, one a line
@@ -57,18 +56,12 @@ def state():
     return "ready" if is_ready() else "loading"
 
 
-def why(uri):
-    excluded = script.get("excluded", [])
-    return "it is a file of secrets" if os.path.basename(uri or "") in excluded else None
-
-
 def say_status(uri=None):
-    reason = why(uri)
     send(
         {
             "method": "didChangeStatus",
             "params": {
-                "kind": "Inactive" if reason else "Normal",
+                "kind": "Normal",
                 "busy": not is_ready(),
                 "message": "the model is loading" if not is_ready() else "fake-1 is ready",
                 "infill": {
@@ -76,7 +69,7 @@ def say_status(uri=None):
                     "model": "fake-1",
                     "percent": None if is_ready() else 43,
                     "uri": uri,
-                    "why": reason,
+                    "why": None,
                     "ms": 7.2 if is_ready() else None,
                 },
             },
@@ -86,7 +79,7 @@ def say_status(uri=None):
 
 def completion(params):
     uri, position = params["textDocument"]["uri"], params["position"]
-    if not is_ready() or why(uri):
+    if not is_ready():
         return {"items": []}
     line = documents[uri].split("\n")[position["line"]].rstrip("\r")
     before = ""
@@ -164,7 +157,7 @@ def answer(method, params):
         return completion(params), None
     if method == "infill/status":
         uri = params.get("textDocument", {}).get("uri")
-        document = {"active": why(uri) is None, "language": "python", "why": why(uri)} if uri else None
+        document = {"active": True, "language": "python", "why": None} if uri else None
         usage = {"shown": 3, "accepted": 2, "kept": 1, "characters": 40}
         return {"state": state(), "model": "fake-1", "version": "0.0.0", "document": document, "usage": usage}, None
     if method == "infill/why":

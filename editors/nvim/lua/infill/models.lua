@@ -88,7 +88,8 @@ local function choices(client, buffer, list)
   end
   for _, model in ipairs(list.known or {}) do
     if not here[model.name] then
-      add(('get %s (licence: %s)'):format(model.name, model.licence or 'unknown'), function()
+      local licence = model.licence and (' (licence: %s)'):format(model.licence) or ''
+      add('get ' .. model.name .. licence, function()
         M.pull(client, buffer, model.name)
       end)
     end
