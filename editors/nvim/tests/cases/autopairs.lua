@@ -15,12 +15,16 @@ return function(session)
   session:open('a.py', '')
   session:type('ip')
   session:wait_for_text('rint(a, b)')
+  -- The server is stopped: what is kept is kept without it.
+  local pid = vim.api.nvim_get_proc_children(session.pid)[1]
+  vim.uv.kill(pid, 'sigstop')
   session:type('rint(')
   session:wait_for_lines({ 'print()' })
   session:wait_for_text('a, b')
   session:type('<Tab>')
   session:wait_for_lines({ 'print(a, b)' })
   session:equal_cursor(0, 11)
+  vim.uv.kill(pid, 'sigcont')
 
   -- Typed over.
   session:type('<Esc>ccprint(a')

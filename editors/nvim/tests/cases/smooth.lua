@@ -23,11 +23,7 @@ local MEASURE = [[
       end
     end,
   })
-  _G.times = function()
-    local taken = times
-    times = {}
-    return taken
-  end
+  _G.times = times
 ]]
 
 --- The best time of each key over the rounds, in ms.
@@ -36,16 +32,16 @@ local function measure(session)
   local best = {}
   for _ = 1, ROUNDS do
     session:type('cc')
-    vim.wait(50)
-    session:lua('return _G.times()')
-    for letter in KEYS:gmatch('.') do
-      session:type(letter)
-      -- Longer than anything that waits for a pause in the typing.
-      vim.wait(15)
+    session:wait_for_line('')
+    session:lua('for index in pairs(_G.times) do _G.times[index] = nil end')
+    for number = 1, #KEYS do
+      session:type(KEYS:sub(number, number))
+      session:eventually('the next key', function()
+        return session:lua('return #_G.times') == number
+      end)
     end
-    session:wait_for_line(KEYS)
-    local times = session:lua('return _G.times()')
-    session.equal(#times, #KEYS, 'keys that were measured')
+    session.equal(session:lua('return vim.api.nvim_get_current_line()'), KEYS, 'what was typed')
+    local times = session:lua('return _G.times')
     for key, time in ipairs(times) do
       best[key] = math.min(best[key] or math.huge, time)
     end
