@@ -75,7 +75,7 @@ fn picture() {
     };
     assert_ne!(
         fill(">return nil<"),
-        fill(">err = os.WriteFile"),
+        fill("err = os.WriteFile"),
         "{picture}"
     );
 }

