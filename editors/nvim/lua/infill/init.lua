@@ -2,8 +2,8 @@
 
 local M = {}
 
-local function ghost()
-  return require('infill.ghost')
+local function actions()
+  return require('infill.actions')
 end
 
 local is_serving = false
@@ -12,7 +12,7 @@ local is_serving = false
 function M.serve()
   if not is_serving then
     is_serving = true
-    ghost().start()
+    require('infill.ghost').start()
     require('infill.server').serve()
   end
 end
@@ -35,43 +35,43 @@ end
 --- Puts the ghost text into the buffer. These give false if there was nothing to do.
 ---@return boolean
 function M.accept()
-  return ghost().accept()
+  return actions().accept()
 end
 
 ---@return boolean
 function M.accept_word()
-  return ghost().accept_word()
+  return actions().accept_word()
 end
 
 ---@return boolean
 function M.accept_line()
-  return ghost().accept_line()
+  return actions().accept_line()
 end
 
 ---@return boolean
 function M.next()
-  return ghost().next()
+  return actions().next()
 end
 
 ---@return boolean
 function M.previous()
-  return ghost().previous()
+  return actions().previous()
 end
 
 ---@return boolean
 function M.dismiss()
-  return ghost().dismiss()
+  return actions().dismiss()
 end
 
 --- Asks for suggestions now, also where `automatic` is off.
 ---@return boolean
 function M.trigger()
-  return ghost().trigger()
+  return actions().trigger()
 end
 
 ---@return boolean
 function M.is_visible()
-  return ghost().is_visible()
+  return actions().is_visible()
 end
 
 --- A few words for a status line, such as `Infill 7 ms`; the event `User InfillStatus` says when to

@@ -1,20 +1,9 @@
 -- The keys of setup(): each does its action if there is something to do it to, else what it did
 -- before, be that Neovim's own meaning or another plugin's mapping.
 
-local ghost = require('infill.ghost')
+local actions = require('infill.actions')
 
 local M = {}
-
----@type table<infill.Action, fun(): boolean>
-M.actions = {
-  accept = ghost.accept,
-  accept_word = ghost.accept_word,
-  accept_line = ghost.accept_line,
-  next = ghost.next,
-  previous = ghost.previous,
-  dismiss = ghost.dismiss,
-  trigger = ghost.trigger,
-}
 
 local OURS = 'Infill: '
 
@@ -93,7 +82,7 @@ function M.map(keys)
         former[codes(lhs)] = mapping or false
       end
       vim.keymap.set('i', lhs, function()
-        if not M.actions[action]() then
+        if not actions[action]() then
           fall_back(lhs)
         end
       end, { desc = OURS .. DESCRIPTIONS[action] })

@@ -51,8 +51,9 @@ function M.selected(line, column)
   if vim.fn.pumvisible() == 0 then
     return nil
   end
-  local info = vim.fn.complete_info({ 'selected', 'items' })
-  local entry = info.selected >= 0 and info.items[info.selected + 1]
+  -- A menu may have thousands of entries: they are asked for only if one is selected.
+  local selected = vim.fn.complete_info({ 'selected' }).selected
+  local entry = selected >= 0 and vim.fn.complete_info({ 'items' }).items[selected + 1]
   local before = line:sub(1, column)
   if not entry or vim.endswith(before, entry.word) then
     return nil
