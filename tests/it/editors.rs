@@ -32,8 +32,8 @@ macro_rules! plugin {
             mod $module {
                 cases! {
                     PLUGIN, $version,
-                    accept brackets languages typing_along undo unicode
-                    autopairs backspace columns crlf cycling dismiss excluded health killed
+                    accept brackets typing_along undo unicode
+                    autopairs backspace columns crlf cycling dismiss excluded folders health killed
                     large_file lines loading manual menus missing models plain_setup repeats restart
                     smooth snippets switches tab tasks undo_steps untitled why words
                 }

@@ -1,7 +1,7 @@
 -- :Infill model: choose one of the store, or get one that is known, with progress.
 
 local client_of = require('infill.client')
-local server = require('infill.server')
+local progress = require('infill.progress')
 
 local M = {}
 
@@ -36,13 +36,13 @@ end
 ---@param name string
 function M.pull(client, buffer, name)
   local token
-  token = server.listen(function(value)
+  token = progress.listen(function(value)
     local percent = value.percentage and (' %d%%'):format(value.percentage) or ''
     say(('Infill: getting %s%s %s'):format(name, percent, value.message or value.title or ''))
   end)
   local params = { command = 'infill.pullModel', arguments = { name }, workDoneToken = token }
   local id = client_of.execute(client, params, buffer, function(fault, result)
-    server.forget(token)
+    progress.forget(token)
     pulling = nil
     if fault then
       fail(fault)

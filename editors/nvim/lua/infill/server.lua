@@ -3,14 +3,14 @@
 
 local client_of = require('infill.client')
 local config = require('infill.config')
+local folders = require('infill.folders')
 local ghost = require('infill.ghost')
+local progress = require('infill.progress')
 local status = require('infill.status')
 
 local M = {}
 
 M.NAME = 'infill'
-
-local ROOT_MARKERS = { 'infill.toml', '.infillignore', '.git', '.hg' }
 
 -- Pauses before a new start, in ms: each twice the last, up to the longest. A server that has lived
 -- this long begins anew.
@@ -26,7 +26,6 @@ local started = 0
 local told = {} ---@type table<string, boolean>
 local last_end ---@type { code: integer, signal: integer }? How the server ended that ended just now.
 local leaving = {} ---@type table<integer, boolean> Clients that were asked to end.
-local listeners = {} ---@type table<any, fun(value: any)> Progress, by token.
 
 --- Says something once, until things have gone well again.
 local function tell_once(message)
@@ -75,7 +74,7 @@ local function ended(code, signal, client_id)
   if last_end then
     code, signal, last_end = last_end.code, last_end.signal, nil
   end
-  listeners = {}
+  progress.forget_all()
   current = current ~= client_id and current or nil
   if leaving[client_id] or vim.v.exiting ~= vim.NIL then
     leaving[client_id] = nil
@@ -88,30 +87,6 @@ local function ended(code, signal, client_id)
   local how = signal ~= 0 and ('by signal %d'):format(signal) or ('with status %d'):format(code)
   tell_once(('Infill: the server ended %s and is started again. :Infill log has its last words.'):format(how))
   start_later()
-end
-
---- Progress that someone here waits for; the rest is Neovim's to show.
-local function progress(fault, result, context, ...)
-  local listener = listeners[result.token]
-  if listener then
-    listener(client_of.plain(result.value))
-    return
-  end
-  return vim.lsp.handlers['$/progress'](fault, result, context, ...)
-end
-
---- Calls `heard` with the progress under a token of ours, which it gives, until forgotten.
----@param heard fun(value: any)
----@return string token
-function M.listen(heard)
-  local token = ('infill-%d'):format(vim.uv.hrtime())
-  listeners[token] = heard
-  return token
-end
-
----@param token string
-function M.forget(token)
-  listeners[token] = nil
 end
 
 local function settings()
@@ -132,7 +107,7 @@ function M.config()
   return {
     name = M.NAME,
     cmd = spawn,
-    root_markers = ROOT_MARKERS,
+    root_markers = folders.MARKERS,
     capabilities = capabilities(),
     init_options = {
       editorInfo = { name = 'Neovim', version = tostring(vim.version()) },
@@ -140,7 +115,7 @@ function M.config()
     },
     settings = { infill = settings() },
     handlers = {
-      ['$/progress'] = progress,
+      ['$/progress'] = progress.handle,
       didChangeStatus = function(_, result)
         status.set(client_of.plain(result))
       end,
@@ -154,27 +129,6 @@ local function is_file(buffer)
   return vim.api.nvim_buf_is_loaded(buffer) and vim.bo[buffer].buftype == '' and vim.bo[buffer].buflisted
 end
 
-local function root_of(buffer)
-  local name = vim.api.nvim_buf_get_name(buffer)
-  return vim.fs.root(buffer, ROOT_MARKERS) or (name ~= '' and vim.fs.dirname(name) or nil)
-end
-
---- Tells the server of a folder that it does not know yet, if it cares.
-local function add_folder(client, root)
-  local supported = vim.tbl_get(client.server_capabilities or {}, 'workspace', 'workspaceFolders', 'supported')
-  local known = client.workspace_folders or {}
-  local uri = root and vim.uri_from_fname(root)
-  local is_known = vim.iter(known):any(function(folder)
-    return folder.uri == uri
-  end)
-  if not uri or is_known or not supported then
-    return
-  end
-  local folder = { uri = uri, name = root }
-  client.workspace_folders = vim.list_extend(vim.list_slice(known), { folder })
-  client_of.notify(client, 'workspace/didChangeWorkspaceFolders', { event = { added = { folder }, removed = {} } })
-end
-
 --- Connects a buffer to the server, which is started if there is none.
 ---@param buffer integer
 function M.attach(buffer)
@@ -185,7 +139,6 @@ function M.attach(buffer)
   if client then
     if not vim.lsp.buf_is_attached(buffer, client.id) then
       vim.lsp.buf_attach_client(buffer, client.id)
-      add_folder(client, root_of(buffer))
     end
     return
   end
@@ -196,7 +149,7 @@ function M.attach(buffer)
   end
   started = vim.uv.now()
   local how = M.config()
-  how.root_dir = root_of(buffer)
+  how.root_dir = folders.of(buffer)
   current = vim.lsp.start(how, {
     bufnr = buffer,
     reuse_client = function()
@@ -284,6 +237,7 @@ function M.serve()
         -- Whose command was given to vim.lsp.config() is started again with that.
         local command = client.config.cmd
         config.options.cmd = type(command) == 'table' and command or config.options.cmd
+        folders.add(client, folders.of(event.buf))
         ghost.attach(event.buf, client)
         if event.buf == vim.api.nvim_get_current_buf() then
           focus(client, event.buf)

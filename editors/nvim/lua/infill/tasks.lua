@@ -5,8 +5,8 @@
 
 local client_of = require('infill.client')
 local columns = require('infill.columns')
+local progress = require('infill.progress')
 local scratch = require('infill.scratch')
-local server = require('infill.server')
 
 local M = {}
 
@@ -78,7 +78,7 @@ function M.run(client, buffer, kind, selection, to)
   local function show(text)
     scratch.set(window, vim.split(text, '\n', { plain = true }))
   end
-  local token = server.listen(function(value)
+  local token = progress.listen(function(value)
     table.insert(come, value.text)
     show(table.concat(come))
   end)
@@ -90,7 +90,7 @@ function M.run(client, buffer, kind, selection, to)
     partialResultToken = token,
   }
   client_of.execute(client, { command = 'infill.task', arguments = { argument } }, buffer, function(fault, result)
-    server.forget(token)
+    progress.forget(token)
     if fault then
       show(fault.message)
       vim.notify('Infill: ' .. fault.message, vim.log.levels.ERROR)
