@@ -43,11 +43,16 @@ function Session:forget_requests()
   self:lua('_G.requests = { begun = 0, ended = 0 }')
 end
 
---- Ends Neovim, if a case has not, and removes its folder.
+--- Ends Neovim, if a case has not, and removes its folder. A server that hangs, as some cases want it
+--- to, is ended as well.
 function Session:stop()
+  local servers = vim.api.nvim_get_proc_children(self.pid)
   pcall(vim.rpcnotify, self.channel, 'nvim_command', 'qall!')
   if vim.fn.jobwait({ self.channel }, 5000)[1] == -1 then
     vim.fn.jobstop(self.channel)
+  end
+  for _, pid in ipairs(servers) do
+    vim.uv.kill(pid, 'sigkill')
   end
   vim.fn.delete(self.folder, 'rf')
 end
