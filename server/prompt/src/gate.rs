@@ -75,7 +75,7 @@ impl Default for Gate {
         // The table's rules are tested to be rules.
         let _ = gate.add(
             Path::new(""),
-            "the names of files that hold secrets",
+            "the built-in list of files that hold secrets",
             SECRETS,
         );
         gate
