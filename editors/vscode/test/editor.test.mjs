@@ -1,0 +1,33 @@
+// The extension in a real VS Code: every scenario in one window, as a person's day is.
+
+import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
+import path from 'node:path';
+import { after, afterEach, before, test } from 'node:test';
+import { accepting } from './scenarios/accepting.mjs';
+import { typing } from './scenarios/typing.mjs';
+import { root, Window } from './window.mjs';
+
+const scenarios = { ...accepting, ...typing };
+
+let window;
+before(async () => {
+  window = await Window.open();
+});
+after(() => window?.close());
+afterEach(() => window.tidy());
+
+const only = process.env.ONLY;
+for (const [name, run] of Object.entries(scenarios).filter(([name]) => !only || name.includes(only))) {
+  test(name, async () => {
+    try {
+      await run(window);
+      assert.doesNotMatch((await window.messages()).join('\n'), /client is not running/i);
+    } catch (error) {
+      const pictures = path.join(root, '../../.cache/vscode-failures');
+      mkdirSync(pictures, { recursive: true });
+      await window.page.screenshot({ path: path.join(pictures, `${name.replaceAll(/\W+/g, '-')}.png`) });
+      throw error;
+    }
+  });
+}
