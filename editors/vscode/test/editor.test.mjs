@@ -5,10 +5,15 @@ import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
 import { accepting } from './scenarios/accepting.mjs';
+import { faults } from './scenarios/faults.mjs';
+import { models } from './scenarios/models.mjs';
+import { places } from './scenarios/places.mjs';
+import { smooth } from './scenarios/smooth.mjs';
+import { status } from './scenarios/status.mjs';
 import { typing } from './scenarios/typing.mjs';
 import { root, Window } from './window.mjs';
 
-const scenarios = { ...accepting, ...typing };
+const scenarios = { ...accepting, ...typing, ...status, ...models, ...faults, ...smooth, ...places };
 
 let window;
 before(async () => {

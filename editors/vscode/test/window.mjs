@@ -88,7 +88,7 @@ export class Window {
   async serve() {
     this.port = await freePort();
     const flags = ['--auth', 'none', '--bind-addr', `127.0.0.1:${this.port}`];
-    const quiet = ['--disable-telemetry', '--disable-update-check', '--disable-workspace-trust'];
+    const quiet = ['--disable-telemetry', '--disable-update-check'];
     // The servers that the tests start must not find models or settings of whoever runs them.
     const env = { ...process.env, INFILL_PROBE: this.probeFile, INFILL_HOME: path.join(this.home, 'models') };
     this.server = spawn(this.codeServer, [...flags, ...quiet, ...this.folders()], {
@@ -119,10 +119,10 @@ export class Window {
     await this.ready();
   }
 
-  /** Loads the window again: a new extension host. */
-  async reload() {
+  /** Opens something else in the page, the folder if nothing is said: a new extension host. */
+  async go(what = `folder=${encodeURIComponent(this.folder)}`) {
     const { pid } = this.probeAddress();
-    await this.page.reload();
+    await this.page.goto(`http://127.0.0.1:${this.port}/?${what}`);
     await eventually('a new extension host', () => this.probeAddress().pid !== pid);
     await this.ready();
   }
@@ -326,6 +326,15 @@ export class Window {
         (node) => node.textContent,
       ),
     );
+  }
+
+  /** All messages since the last scenario, those that have gone by themselves among them. */
+  async everyMessage() {
+    await this.command('notifications.showList');
+    const list = this.page.locator('.notifications-center .notification-list-item-message');
+    const messages = await list.allInnerTexts();
+    await this.command('notifications.hideList');
+    return messages;
   }
 
   /** Waits for a message. */
