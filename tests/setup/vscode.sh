@@ -52,9 +52,10 @@ need python3 python3
 
     cat >"$folder/code-server" <<END
 #!/bin/sh
-PATH=$runtime/bin:\$PATH exec node $folder/node_modules/code-server/out/node/entry.js "\$@"
+CODE_SERVER_CONFIG=$folder/config.yaml PATH=$runtime/bin:\$PATH exec node $folder/node_modules/code-server/out/node/entry.js "\$@"
 END
     chmod +x "$folder/code-server"
+    echo '{}' >"$folder/config.yaml"
     "$folder/code-server" --version
 } >&2 || fail "cannot install code-server in $folder"
 echo "$recipe" >"$folder/made"

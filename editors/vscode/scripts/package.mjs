@@ -2,7 +2,7 @@
 //
 // The server is INFILL_BIN, else target/release/infill of this repository.
 
-import { chmod, copyFile, mkdir, rm, stat } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, readdir, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createVSIX } from '@vscode/vsce';
@@ -31,6 +31,10 @@ for (const licence of ['LICENSE-MIT', 'LICENSE-APACHE']) {
   await copyFile(path.join(repository, licence), path.join(root, 'dist', licence));
 }
 
+// One of another kind that was left from before would be taken for this one.
+for (const old of (await readdir(root)).filter((name) => name.endsWith('.vsix'))) {
+  await rm(path.join(root, old));
+}
 const target = hasServer ? `${process.platform}-${process.arch}` : undefined;
 const packagePath = path.join(root, target ? `infill-${target}.vsix` : 'infill.vsix');
 await createVSIX({

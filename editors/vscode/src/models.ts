@@ -28,7 +28,7 @@ export async function chooseModel(server: Server): Promise<void> {
     });
     await choice?.choose?.();
   } catch (error) {
-    await complain(wordsOf(error), 'Open the Log');
+    complain(wordsOf(error), 'Open the Log');
   }
 }
 
@@ -51,7 +51,7 @@ function choices(client: LanguageClient, { current, models, known }: Models): Ch
     ...heading('To be downloaded', absent),
     ...absent.map((model) => ({
       label: `$(cloud-download) ${model.name}`,
-      description: `licence: ${model.licence}`,
+      description: model.licence ? `licence: ${model.licence}` : 'its licence comes with it',
       detail: model.repository,
       choose: () => pull(client, model),
     })),
@@ -82,7 +82,7 @@ async function chooseFile(folder: boolean): Promise<void> {
 async function pull(client: LanguageClient, model: Models['known'][number]): Promise<void> {
   const agreed = await window.showInformationMessage(
     `Download ${model.name}?`,
-    { modal: true, detail: `From ${model.repository}.\nIts licence is ${model.licence}.` },
+    { modal: true, detail: `From ${model.repository}.\n${licenceIs(model.licence)}` },
     'Download',
   );
   if (!agreed) {
@@ -119,8 +119,12 @@ async function pull(client: LanguageClient, model: Models['known'][number]): Pro
 }
 
 async function offer({ name, licence, notice }: Pulled): Promise<boolean> {
-  const words = `${name} is here. Its licence is ${licence}.${notice ? ` ${notice}` : ''}`;
+  const words = `${name} is here. ${licenceIs(licence)}${notice ? ` ${notice}` : ''}`;
   return (await window.showInformationMessage(words, 'Use It Now')) !== undefined;
+}
+
+function licenceIs(licence: string | null): string {
+  return licence ? `Its licence is ${licence}.` : 'Its licence is among its files, and is shown when they are here.';
 }
 
 /** Runs one of the server's commands. */

@@ -38,8 +38,9 @@ export interface DocumentStatus {
 /** What `infill/why` answers: the last question asked of a document, and what became of it. */
 export interface Why {
   uri: string;
-  position: { line: number; character: number };
-  trigger: string;
+  /** Missing if nothing could be asked at all. */
+  position?: { line: number; character: number };
+  trigger?: string;
   prompt: string | null;
   answer: string | null;
   decision: string;
@@ -51,13 +52,14 @@ export interface Why {
 export interface Models {
   current: string | null;
   models: { name: string; bytes: number; path: string }[];
-  known: { name: string; repository: string; licence: string }[];
+  /** Where no licence is named, it comes with the files. */
+  known: { name: string; repository: string; licence: string | null }[];
 }
 
 /** What `infill.pullModel` answers. */
 export interface Pulled {
   name: string;
-  licence: string;
+  licence: string | null;
   notice: string | null;
 }
 

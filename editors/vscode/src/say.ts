@@ -12,14 +12,14 @@ const BUTTONS = {
 
 export type Button = keyof typeof BUTTONS;
 
-/** Shows a warning; a click on a button does what it says. */
-export async function warn(message: string, ...buttons: Button[]): Promise<void> {
-  await press(await window.showWarningMessage(message, ...buttons));
+/** Shows a warning; a click on a button does what it says. Nobody waits for that. */
+export function warn(message: string, ...buttons: Button[]): void {
+  void window.showWarningMessage(message, ...buttons).then(press);
 }
 
-/** Shows an error; a click on a button does what it says. */
-export async function complain(message: string, ...buttons: Button[]): Promise<void> {
-  await press(await window.showErrorMessage(message, ...buttons));
+/** Shows an error; a click on a button does what it says. Nobody waits for that. */
+export function complain(message: string, ...buttons: Button[]): void {
+  void window.showErrorMessage(message, ...buttons).then(press);
 }
 
 async function press(button: Button | undefined): Promise<void> {

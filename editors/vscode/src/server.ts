@@ -163,14 +163,14 @@ export class Server {
     this.pause = setTimeout(() => this.inTurn(() => this.begin()), seconds * 1000);
     if (!this.isCrashTold) {
       this.isCrashTold = true;
-      void warn("Infill's server crashed and is started again.", 'Open the Log');
+      warn("Infill's server crashed and is started again.", 'Open the Log');
     }
   }
 
   private fail(why: string): void {
     this.log.error(why);
     this.enter({ at: 'failed', why });
-    void complain(why, 'Restart', 'Open the Log', 'Settings');
+    complain(why, 'Restart', 'Open the Log', 'Settings');
   }
 
   private enter(phase: Phase): void {

@@ -62,7 +62,7 @@ export async function doTask(kind: TaskKind, server: Server, explanations: Expla
       await show(kind, done, selected, explanations);
     }
   } catch (error) {
-    await complain(wordsOf(error), 'Choose a Model');
+    complain(wordsOf(error), 'Choose a Model');
   }
 }
 

@@ -6,13 +6,12 @@ export function pageOf(why: Why | null): string {
   if (!why) {
     return '# Why this suggestion?\n\nNothing was asked of this document yet: type something, or use *Complete Here*.\n';
   }
-  const { line, character } = why.position;
   const timings = Object.entries((why.record?.timings_ms as Record<string, number> | undefined) ?? {});
   const counts = Object.entries(why.record ?? {}).filter(([key]) => key !== 'timings_ms');
   return [
     '# Why this suggestion?',
-    `- file: ${decodeURIComponent(why.uri)}, line ${line + 1}, column ${character + 1}`,
-    `- asked: ${why.trigger === 'automatic' ? 'while you typed' : 'by hand'}`,
+    `- file: ${decodeURIComponent(why.uri)}${place(why)}`,
+    ...(why.trigger ? [`- asked: ${why.trigger === 'automatic' ? 'while you typed' : 'by hand'}`] : []),
     `- decision: ${why.decision}`,
     ...section('Shown', why.shown),
     ...section("The model's answer", why.answer),
@@ -21,6 +20,10 @@ export function pageOf(why: Why | null): string {
     ...table('Record', counts),
     '',
   ].join('\n');
+}
+
+function place({ position }: Why): string {
+  return position ? `, line ${position.line + 1}, column ${position.character + 1}` : '';
 }
 
 function section(title: string, text: string | null): string[] {

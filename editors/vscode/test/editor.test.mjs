@@ -7,13 +7,14 @@ import { after, afterEach, before, test } from 'node:test';
 import { accepting } from './scenarios/accepting.mjs';
 import { faults } from './scenarios/faults.mjs';
 import { models } from './scenarios/models.mjs';
+import { pictures } from './scenarios/pictures.mjs';
 import { places } from './scenarios/places.mjs';
 import { smooth } from './scenarios/smooth.mjs';
 import { status } from './scenarios/status.mjs';
 import { typing } from './scenarios/typing.mjs';
 import { root, Window } from './window.mjs';
 
-const scenarios = { ...accepting, ...typing, ...status, ...models, ...faults, ...smooth, ...places };
+const scenarios = { ...accepting, ...typing, ...pictures, ...status, ...models, ...faults, ...smooth, ...places };
 
 let window;
 before(async () => {
@@ -22,8 +23,8 @@ before(async () => {
 after(() => window?.close());
 afterEach(() => window.tidy());
 
-const only = process.env.ONLY;
-for (const [name, run] of Object.entries(scenarios).filter(([name]) => !only || name.includes(only))) {
+const only = process.env.ONLY && new RegExp(process.env.ONLY);
+for (const [name, run] of Object.entries(scenarios).filter(([name]) => !only || only.test(name))) {
   test(name, async () => {
     try {
       await run(window);

@@ -18,7 +18,10 @@ import { createVSIX } from '@vscode/vsce';
 import { chromium } from 'playwright-core';
 
 /** Longest wait for one thing, in ms; a machine that compiles beside the tests is slow. */
-const PATIENCE = 10_000;
+const PATIENCE = 15_000;
+
+/** The same for the first window of all, in ms: nothing of it is in any cache yet. */
+const FIRST = 90_000;
 
 export const root = fileURLToPath(new URL('..', import.meta.url));
 const repository = path.join(root, '../..');
@@ -99,7 +102,12 @@ export class Window {
     this.said = '';
     this.server.stdout.on('data', (data) => (this.said += data));
     this.server.stderr.on('data', (data) => (this.said += data));
-    await eventually('code-server', async () => (await fetch(`http://127.0.0.1:${this.port}/healthz`)).ok);
+    await eventually(
+      'code-server',
+      async () => (await fetch(`http://127.0.0.1:${this.port}/healthz`)).ok,
+      Boolean,
+      FIRST,
+    );
   }
 
   folders() {
@@ -123,12 +131,12 @@ export class Window {
   async go(what = `folder=${encodeURIComponent(this.folder)}`) {
     const { pid } = this.probeAddress();
     await this.page.goto(`http://127.0.0.1:${this.port}/?${what}`);
-    await eventually('a new extension host', () => this.probeAddress().pid !== pid);
+    await eventually('a new extension host', () => this.probeAddress().pid !== pid, Boolean, FIRST);
     await this.ready();
   }
 
   async ready() {
-    await eventually('the probe', () => this.probe((vscode) => vscode.version));
+    await eventually('the probe', () => this.probe((vscode) => vscode.version), Boolean, FIRST);
     await this.status(/ready/);
   }
 
@@ -150,6 +158,7 @@ export class Window {
   /** Runs a function in the extension host; it gets `vscode` and these arguments. */
   async probe(run, ...args) {
     const response = await fetch(`http://127.0.0.1:${this.probeAddress().port}`, {
+      signal: AbortSignal.timeout(2 * PATIENCE),
       method: 'POST',
       body: JSON.stringify({ source: run.toString(), args }),
     });
@@ -203,19 +212,32 @@ export class Window {
       }
       await vscode.commands.executeCommand('workbench.action.closeAllEditors');
     });
+    await this.forget();
     await this.settings({});
     await this.status(/ready/);
   }
 
+  /** Takes back the settings that the extension's own commands have written. */
+  forget() {
+    return this.probe(async (vscode) => {
+      const settings = vscode.workspace.getConfiguration('infill');
+      for (const key of ['enabled', 'languages', 'model']) {
+        if (settings.inspect(key).globalValue !== undefined) {
+          await settings.update(key, undefined, true);
+        }
+      }
+    });
+  }
+
   /** Makes these the settings beyond those that keep VS Code quiet; all others fall back. */
   async settings(settings) {
-    await this.probe(async (vscode, settings) => {
-      const changes = new Set([...(globalThis.changedSettings ?? []), ...Object.keys(settings)]);
-      globalThis.changedSettings = Object.keys(settings);
-      for (const key of changes) {
-        await vscode.workspace.getConfiguration().update(key, settings[key], true);
+    const changes = { ...this.changed, ...settings };
+    this.changed = Object.fromEntries(Object.keys(settings).map((key) => [key, QUIET[key] ?? null]));
+    await this.probe(async (vscode, changes) => {
+      for (const [key, value] of Object.entries(changes)) {
+        await vscode.workspace.getConfiguration().update(key, value ?? undefined, true);
       }
-    }, settings);
+    }, changes);
   }
 
   command(name, ...args) {
@@ -391,9 +413,9 @@ export class Window {
 }
 
 /** Reads something until it passes, and gives it; what reading throws counts as not yet. */
-export async function eventually(what, read, passes = Boolean) {
+export async function eventually(what, read, passes = Boolean, patience = PATIENCE) {
   let last;
-  for (const until = Date.now() + PATIENCE; Date.now() < until; await sleep(40)) {
+  for (const until = Date.now() + patience; Date.now() < until; await sleep(40)) {
     try {
       last = await read();
       if (passes(last)) {
@@ -403,7 +425,7 @@ export async function eventually(what, read, passes = Boolean) {
       last = error.message;
     }
   }
-  assert.fail(`no ${what} within ${PATIENCE / 1000} s; there is ${JSON.stringify(last)}`);
+  assert.fail(`no ${what} within ${patience / 1000} s; there is ${JSON.stringify(last)}`);
 }
 
 async function freePort() {

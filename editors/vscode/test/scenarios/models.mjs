@@ -70,7 +70,6 @@ export const models = {
     await eventually('the model in the settings', () =>
       fake.heard('workspace/didChangeConfiguration').some(({ settings }) => settings.infill.model === 'large-one'),
     );
-    await window.probe((vscode) => vscode.workspace.getConfiguration('infill').update('model', undefined, true));
   },
 
   'a download is cancelled': async (window) => {

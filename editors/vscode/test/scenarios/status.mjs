@@ -44,7 +44,6 @@ export const status = {
     await window.status(/ready/);
     await window.type(whole[0]);
     await window.ghostIs(whole.slice(1));
-    await window.probe((vscode) => vscode.workspace.getConfiguration('infill').update('languages', undefined, true));
   },
 
   'off for one file, and on again': async (window) => {
@@ -75,7 +74,6 @@ export const status = {
     await window.status(/ready/);
     await window.press('Alt+\\');
     await window.ghostIs(whole.slice(1));
-    await window.probe((vscode) => vscode.workspace.getConfiguration('infill').update('enabled', undefined, true));
   },
 
   'a file with secrets is left alone, and the status says why': async (window) => {

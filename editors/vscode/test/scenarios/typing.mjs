@@ -45,7 +45,7 @@ export const typing = {
     const { text, at } = LAST_LINE;
     const file = await window.edit('snippet.go', text, at);
     const whole = window.suggestion(file, at);
-    await window.command('editor.action.insertSnippet', { snippet: 'if ${1:failed} {\n\t${2:nothing}\n}\n$0' });
+    await window.command('editor.action.insertSnippet', { snippet: 'if $1 {\n\t$2\n}\n$0' });
     await window.type('err != nil');
     await window.press('Tab');
     await window.type('return err');
