@@ -6,6 +6,7 @@ import { Explanations } from './explanations';
 import { Focus, focused } from './focus';
 import { showMenu } from './menu';
 import { chooseModel } from './models';
+import { Originals } from './originals';
 import type { TaskKind } from './protocol';
 import { Server } from './server';
 import { forServer, isEnabled } from './settings';
@@ -24,7 +25,7 @@ export function activate(context: ExtensionContext): void {
   server = running;
   const focus = new Focus(running);
   const why = new WhyPage(context, running);
-  const explanations = new Explanations(context);
+  const pages = { explanations: new Explanations(context), originals: new Originals(context) };
 
   const view = (): View => {
     const document = focused();
@@ -51,7 +52,7 @@ export function activate(context: ExtensionContext): void {
   on('restart', () => running.restart());
   on('openLog', () => log.show());
   for (const kind of ['explain', 'comment', 'translate', 'fix', 'tests'] satisfies TaskKind[]) {
-    on(kind, () => doTask(kind, running, explanations));
+    on(kind, () => doTask(kind, running, pages));
   }
 
   context.subscriptions.push(

@@ -40,10 +40,13 @@ export function look(view: View): Look {
     case 'failed':
       return error(phase.why);
   }
-  if (said?.infill.state === 'failed' || said?.kind === 'Error') {
+  if (!said) {
+    return plain('loading~spin', 'The server is starting');
+  }
+  if (said.infill.state === 'failed' || said.kind === 'Error') {
     return error(said.message);
   }
-  if (said?.infill.state === 'loading') {
+  if (said.infill.state === 'loading') {
     const { percent } = said.infill;
     return { ...plain('loading~spin', said.message), more: percent === null ? '' : ` ${Math.round(percent)}%` };
   }
@@ -51,13 +54,12 @@ export function look(view: View): Look {
     return off('Off for this file');
   }
   if (document && !document.active) {
-    return off(document.why ?? said?.message ?? `Off for ${document.language}`);
+    return off(document.why ?? said.message);
   }
-  if (said?.kind === 'Warning') {
+  if (said.kind === 'Warning') {
     return warning(said.message);
   }
-  const words = said?.message ?? 'Infill is ready';
-  return plain(said?.busy ? 'loading~spin' : 'sparkle', said?.busy ? `Thinking (${words})` : words);
+  return said.busy ? plain('loading~spin', `Thinking (${said.message})`) : plain('sparkle', said.message);
 }
 
 /** How long the last answer took, in words. */

@@ -3,6 +3,7 @@
 import { randomUUID } from 'node:crypto';
 import {
   type CancellationToken,
+  commands,
   languages,
   type Progress,
   ProgressLocation,
@@ -17,6 +18,7 @@ import { ExecuteCommandRequest, ProgressType } from 'vscode-languageclient';
 import type { LanguageClient } from 'vscode-languageclient/node';
 import { isCode } from './client';
 import type { Explanations } from './explanations';
+import type { Originals } from './originals';
 import type { Task, TaskDone, TaskKind } from './protocol';
 import { complain, warn, wordsOf } from './say';
 import type { Server } from './server';
@@ -32,6 +34,12 @@ const TITLES: Record<TaskKind, string> = {
 /** The languages that a picker offers first. */
 const COMMON = ['python', 'typescript', 'javascript', 'java', 'go', 'rust', 'cpp', 'c', 'csharp'];
 
+/** Where answers are read. */
+export interface Pages {
+  explanations: Explanations;
+  originals: Originals;
+}
+
 /** A selection in an editor, as it was when the user asked. */
 interface Selected {
   editor: TextEditor;
@@ -40,7 +48,7 @@ interface Selected {
 }
 
 /** Does one task with the selection and shows what came of it. */
-export async function doTask(kind: TaskKind, server: Server, explanations: Explanations): Promise<void> {
+export async function doTask(kind: TaskKind, server: Server, pages: Pages): Promise<void> {
   const editor = window.activeTextEditor;
   const { client } = server;
   if (!client) {
@@ -55,11 +63,11 @@ export async function doTask(kind: TaskKind, server: Server, explanations: Expla
   if (kind === 'translate' && !to) {
     return;
   }
-  const reader = kind === 'explain' ? explanations.begin(selected.text, editor.document.languageId) : undefined;
+  const reader = kind === 'explain' ? pages.explanations.begin(selected.text, editor.document.languageId) : undefined;
   try {
     const done = await run(client, kind, selected, to, (piece) => reader?.(piece));
     if (done) {
-      await show(kind, done, selected, explanations);
+      await show(kind, done, selected, pages);
     }
   } catch (error) {
     complain(wordsOf(error), 'Choose a Model');
@@ -112,29 +120,41 @@ async function run(
   return window.withProgress(options, work);
 }
 
-async function show(kind: TaskKind, done: TaskDone, selected: Selected, explanations: Explanations): Promise<void> {
+async function show(
+  kind: TaskKind,
+  done: TaskDone,
+  selected: Selected,
+  { explanations, originals }: Pages,
+): Promise<void> {
   if (kind === 'explain') {
     explanations.finish(done.text);
   } else if (kind === 'comment' || kind === 'fix') {
-    await propose(kind, done.text, selected);
+    await apply(kind, done.text, selected, originals);
   } else {
     const document = await workspace.openTextDocument({ language: done.language, content: done.text });
     await window.showTextDocument(document, { viewColumn: ViewColumn.Beside });
   }
 }
 
-/** Shows the change side by side with what it replaces; the user applies it or not, and can undo it. */
-async function propose(kind: TaskKind, text: string, { editor, range, text: before }: Selected): Promise<void> {
-  if (editor.document.getText(range) !== before) {
+/** Puts the text in the selection's place, as one step to undo, and shows what changed side by side. */
+async function apply(
+  kind: TaskKind,
+  text: string,
+  { editor, range, text: before }: Selected,
+  originals: Originals,
+): Promise<void> {
+  const { document } = editor;
+  if (document.getText(range) !== before) {
     return warn('The selection has changed in the meantime, so nothing was put in its place.');
   }
   if (text === before) {
     return void window.showInformationMessage('The model would leave this as it is.');
   }
+  const old = originals.keep(document);
   const edit = new WorkspaceEdit();
-  edit.replace(editor.document.uri, range, text, {
-    needsConfirmation: true,
-    label: kind === 'fix' ? 'Infill: fix' : 'Infill: comment',
-  });
-  await workspace.applyEdit(edit);
+  edit.replace(document.uri, range, text);
+  if (await workspace.applyEdit(edit)) {
+    const name = document.uri.path.split('/').at(-1);
+    await commands.executeCommand('vscode.diff', old, document.uri, `${name}: ${TITLES[kind]}`);
+  }
 }

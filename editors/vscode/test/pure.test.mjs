@@ -83,6 +83,7 @@ test('the status in each state', () => {
     shown({ ...VIEW, document: { active: false, language: 'go', why: 'go is off' } }),
     'circle-slash plain: go is off',
   );
+  assert.equal(shown({ ...VIEW, said: undefined }), 'loading~spin plain: The server is starting');
   assert.equal(shown({ ...VIEW, phase: { at: 'starting' } }), 'loading~spin plain: The server is starting');
   assert.match(shown({ ...VIEW, phase: { at: 'pausing', seconds: 4 } }), /^warning warning: .* again in 4 s$/);
   assert.equal(shown({ ...VIEW, phase: { at: 'failed', why: 'no server' } }), 'error error: no server');

@@ -88,6 +88,9 @@ export const models = {
   'the built-in model says what it lacks for a task': async (window) => {
     await window.edit('lacks.py', ADD);
     await window.press('Control+a');
+    await eventually('the selection', () =>
+      window.probe((vscode) => !vscode.window.activeTextEditor.selection.isEmpty),
+    );
     void window.command('infill.explain');
     await eventually('a choice of another model', () =>
       window.page.locator('.notification-toast').getByRole('button', { name: 'Choose a Model' }).isVisible(),
@@ -113,19 +116,20 @@ export const models = {
     assert.deepEqual(task.range, { start: { line: 0, character: 0 }, end: { line: 1, character: 16 } });
   },
 
-  'a fix is looked at before it is applied, and can be undone': async (window) => {
+  'a fix is shown beside what was there, and can be undone': async (window) => {
     await select(window, 'fix.py');
-    void window.command('infill.fix');
-    await eventually('the preview', () => window.page.locator('.part.panel', { hasText: 'Infill: fix' }).isVisible());
-    assert.equal(window.file('fix.py'), ADD);
-    const text = () =>
-      window.probe((vscode) =>
-        vscode.workspace.textDocuments.find(({ uri }) => uri.path.endsWith('/fix.py')).getText(),
-      );
-    assert.equal(await text(), ADD);
-    await window.page.getByRole('button', { name: 'Apply' }).first().click();
-    await eventually('the fix', text, (text) => text === 'def add(a, b):\n    return a + b\n');
-    await window.edit('fix.py', ADD);
+    await window.command('infill.fix');
+    await window.textIs('def add(a, b):\n    return a + b\n');
+    assert.equal(await page(window, 'infill-original'), ADD);
+    const compared = () =>
+      window.probe((vscode) => {
+        const { input } = vscode.window.tabGroups.activeTabGroup.activeTab;
+        return input instanceof vscode.TabInputTextDiff && input.original.scheme === 'infill-original';
+      });
+    await eventually('the comparison', compared);
+    await window.focus();
+    await window.press('Control+z');
+    await window.textIs(ADD);
   },
 
   'a translation opens as a new file of its language': async (window) => {

@@ -11,11 +11,13 @@ export const pictures = {
     await window.command('workbench.action.closeSidebar');
     await window.press('Alt+\\');
     await window.ghostIs(window.suggestion(file, LAST_LINE.at));
-    await take(window, 'ghost.png', { x: 0, y: 60, width: 800, height: 420 });
+    await take(window, 'ghost.png', { x: 40, y: 40, width: 700, height: 440 });
     await window.press('Escape');
     await window.page.locator('.statusbar-item[id^="infill.infill"] a').click();
     await eventually('the menu', () => window.page.locator('.quick-input-widget .monaco-list-row').first().isVisible());
-    await take(window, 'menu.png', { x: 200, y: 0, width: 700, height: 420 });
+    // It fades in.
+    await window.page.waitForTimeout(500);
+    await take(window, 'menu.png', { x: 200, y: 0, width: 700, height: 400 });
     await window.press('Escape');
   },
 };

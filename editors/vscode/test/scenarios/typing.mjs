@@ -113,8 +113,12 @@ export const typing = {
       'the widget gone',
       async () => !(await window.page.locator('.suggest-widget.visible').isVisible()),
     );
-    const line = await window.line(LINE);
     const [word] = /^\w+/.exec(whole);
+    const line = await eventually(
+      'the word',
+      () => window.line(LINE),
+      (line) => line.includes(word),
+    );
     assert.equal(line.split(word).length, 2, `${word} stands there once: ${JSON.stringify(line)}`);
   },
 
