@@ -65,6 +65,7 @@ connection.onRequest('textDocument/inlineCompletion', async (params) => {
   if (mode === 'hang') {
     // Nothing is read any more, and nothing is answered: the pipe from the editor fills up.
     process.stdin.pause();
+    setInterval(() => {}, 1_000);
     await new Promise(() => {});
   }
   const text = params.context.selectedCompletionInfo?.text ?? '';
