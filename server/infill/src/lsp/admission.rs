@@ -197,7 +197,11 @@ mod tests {
         for (name, language, expected) in [
             ("a.rs", "rust", ""),
             ("a.md", "markdown", "switched off for markdown"),
-            (".env", "plaintext", "excluded by `.env` in the built-in list"),
+            (
+                ".env",
+                "plaintext",
+                "excluded by `.env` in the built-in list",
+            ),
             ("a.sql", "sql", "excluded by `*.sql` in the settings"),
             ("db/keep.sql", "sql", ""),
             ("db/a.dump", "sql", "db/.infillignore"),
