@@ -214,7 +214,8 @@ export class Window {
     });
     await this.forget();
     await this.settings({});
-    await this.status(/ready/);
+    // The real one: a fake that is about to end is ready, too.
+    await this.status(/Infill: (?!fake).* is ready/);
   }
 
   /** Takes back the settings that the extension's own commands have written. */
@@ -285,6 +286,19 @@ export class Window {
     const passes = typeof expected === 'string' ? (ghost) => ghost === expected : expected;
     const what = `ghost text ${typeof expected === 'string' ? JSON.stringify(expected) : 'that passes'}`;
     return eventually(what, () => this.ghost(), passes);
+  }
+
+  /** Asks by the key until this ghost text is there: a window that has just opened may still be busy with itself. */
+  ask(expected) {
+    return eventually(
+      `ghost text ${JSON.stringify(expected)}`,
+      async () => {
+        await this.press('Alt+\\');
+        await sleep(500);
+        return this.ghost();
+      },
+      (ghost) => ghost === expected,
+    );
   }
 
   /** Looks for a while whether there stays no ghost text. */

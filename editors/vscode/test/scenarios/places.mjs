@@ -60,8 +60,7 @@ export const places = {
     await window.settings({ 'infill.exclude': ['left-alone.go'] });
     const file = await window.edit('second.go', LAST_LINE.text, LAST_LINE.at, { folder: window.other });
     const whole = window.suggestion(file, LAST_LINE.at);
-    await window.type(whole[0]);
-    await window.ghostIs(whole.slice(1));
+    await window.ask(whole);
     await window.press('Tab');
     await window.lineIs(LAST_LINE.at[0], `\t${whole}`);
     await window.edit('left-alone.go', LAST_LINE.text, LAST_LINE.at, { folder: window.other });
