@@ -49,10 +49,15 @@ export class Window {
   /** Starts code-server with the extension and opens a folder in it. */
   static async open() {
     const window = new Window();
-    await window.install();
-    await window.serve();
-    await window.browse();
-    return window;
+    try {
+      await window.install();
+      await window.serve();
+      await window.browse();
+      return window;
+    } catch (error) {
+      await window.close();
+      throw error;
+    }
   }
 
   constructor() {
