@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use ureq::Agent;
 use ureq::config::RedirectAuthHeaders;
 use ureq::http::Response;
+use ureq::tls::{RootCerts, TlsConfig};
 
 use crate::models::names;
 use crate::models::store::Checksum;
@@ -92,6 +93,12 @@ impl Hub {
             .timeout_recv_response(Some(Duration::from_secs(60)))
             // A connection that stalls is given up, and the file goes on with a new one.
             .timeout_recv_body(Some(Duration::from_secs(600)))
+            // The system's certificates, so that those count which a company has put there.
+            .tls_config(
+                TlsConfig::builder()
+                    .root_certs(RootCerts::PlatformVerifier)
+                    .build(),
+            )
             // Renamed repositories and small files are redirects within the hub; large files are on other hosts.
             .redirect_auth_headers(RedirectAuthHeaders::SameHost)
             .build()
