@@ -19,7 +19,7 @@ import { chromium } from 'playwright-core';
 import { LAST_LINE } from './scenarios/sources.mjs';
 
 /** Longest wait for one thing, in ms; a machine that compiles beside the tests is slow. */
-const PATIENCE = 15_000;
+const PATIENCE = 45_000;
 
 /** The same for the first window of all, in ms: nothing of it is in any cache yet. */
 const FIRST = 90_000;
