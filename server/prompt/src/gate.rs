@@ -4,6 +4,7 @@
 //! that keeps a file out, so that a person can be told. It touches no disk: who has the rules' files reads them.
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
@@ -45,12 +46,25 @@ const SECRETS: &[&str] = &[
     "secrets.toml",
 ];
 
+/// The gate that has no rule but these names. Made once: compiling them takes longer than all else that a gate does.
+static BUILT_IN: LazyLock<Gate> = LazyLock::new(|| {
+    let mut gate = Gate {
+        sources: Vec::new(),
+    };
+    let name = "the built-in list of files that hold secrets";
+    // The table's rules are tested to be rules.
+    let _ = gate.add(Path::new(""), name, SECRETS);
+    gate
+});
+
 /// The file's rules in the order of their weight.
+#[derive(Clone)]
 pub struct Gate {
     /// The heaviest last.
     sources: Vec<Source>,
 }
 
+#[derive(Clone)]
 struct Source {
     folder: PathBuf,
     rules: Gitignore,
@@ -69,16 +83,7 @@ pub struct Excluded {
 impl Default for Gate {
     /// With the names of files that hold secrets, and no other rule.
     fn default() -> Gate {
-        let mut gate = Gate {
-            sources: Vec::new(),
-        };
-        // The table's rules are tested to be rules.
-        let _ = gate.add(
-            Path::new(""),
-            "the built-in list of files that hold secrets",
-            SECRETS,
-        );
-        gate
+        BUILT_IN.clone()
     }
 }
 

@@ -4,7 +4,9 @@
 //! model likes best. The engine has read the question already, so that an alternative costs its own tokens only.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
 
 use super::{Ask, Shown, Trip, Why};
 use crate::documents::Documents;
@@ -26,16 +28,17 @@ pub async fn alternatives(
     ask: Ask,
     first: &Shown,
 ) -> Vec<Shown> {
-    let started = Instant::now();
+    let end = Instant::now() + PATIENCE;
     let trip = Trip::new(rooms, documents, ask);
     let mut known = vec![first.item.text.clone()];
     let mut found = Vec::new();
     let mut avoid: Vec<Vec<u32>> = Vec::new();
     for _ in 0..TRIES {
-        if started.elapsed() > PATIENCE || known.len() == MOST {
+        if known.len() == MOST {
             break;
         }
-        let Ok((shown, way)) = trip.other_than(&avoid).await else {
+        // A large model may take seconds for one; the first suggestion must not wait for it.
+        let Ok(Ok((shown, way))) = timeout_at(end, trip.other_than(&avoid)).await else {
             break;
         };
         avoid.push(way);
