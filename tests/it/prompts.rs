@@ -2,7 +2,8 @@
 //!
 //! Every file in `data/prompts/LANGUAGE/` has a `‸` at its cursor; the file of the same name with
 //! `.prompt` behind it is the prompt for it in our own template. `data/prompts/templates` has the
-//! prompts of every template for some of these files, and `data/prompts/tasks` those for tasks.
+//! prompts of every template for some of these files, and `data/prompts/tasks` those for tasks,
+//! `data/prompts/translations` those for units of a translation.
 //! Special tokens stand in `⟦ ⟧`, carriage returns as `␍`. `UPDATE=1` writes those files anew. The
 //! vocabulary is the tests' own, so the goldens stay as they are when a model is trained.
 //!
@@ -14,8 +15,8 @@ use std::path::{Path, PathBuf};
 
 use grammars::Language;
 use prompt::{
-    Advance, Around, Budget, Input, Kind, Message, Prompt, Reference, Role, Task, Template, Why,
-    build, chat, situate, task,
+    Advance, Around, Attempt, Budget, Input, Kind, Message, Prompt, Reference, Role, Task,
+    Template, Translation, Why, build, chat, situate, task,
 };
 use serde_json::Value;
 use text::{Snapshot, fixture};
@@ -151,7 +152,7 @@ fn files_give_their_golden_prompts() {
     let mut checked = 0;
     for folder in entries(&folder()) {
         let name = folder.file_name().unwrap().to_str().unwrap();
-        if ["chat", "made", "tasks", "templates"].contains(&name) {
+        if ["chat", "made", "tasks", "templates", "translations"].contains(&name) {
             continue;
         }
         let language = Language::named(name).unwrap_or(Language::PLAIN);
@@ -500,5 +501,59 @@ fn tasks_give_their_golden_prompts() {
             };
         }
         check(&folder().join(format!("tasks/{template}.txt")), &found);
+    }
+}
+
+#[test]
+fn translations_give_their_golden_prompts() {
+    let plain = Translation {
+        from: Language::named("python").unwrap(),
+        to: Language::named("rust").unwrap(),
+        code: "def area(shape):\n    return width(shape) * 2\n",
+        context: "",
+        declaration: "",
+        note: "",
+        attempts: &[],
+    };
+    let inside = Translation {
+        context: "from shapes import Shape\n\ndef width(shape): ...\n",
+        declaration: "fn area(shape: &Shape) -> f64 {\n",
+        ..plain
+    };
+    let attempts = [
+        (
+            "fn area() {}\n",
+            "error[E0061]: this function takes 0 arguments\n --> src/lib.rs:9:5\n",
+        ),
+        (
+            "fn area(shape: Shape) -> f64 {}",
+            "error[E0308]: mismatched types",
+        ),
+    ];
+    let attempts = attempts.map(|(code, complaint)| Attempt {
+        code: code.to_owned(),
+        complaint: complaint.to_owned(),
+    });
+    let again = Translation {
+        attempts: &attempts,
+        ..plain
+    };
+    for (template, special) in FAMILIES {
+        let vocab = vocab::fixture::with_special(special);
+        let mut found = String::new();
+        for (name, translation) in [("alone", plain), ("inside", inside), ("again", again)] {
+            let input = translation
+                .request(template)
+                .and_then(|request| request.input(template, &vocab));
+            let prompt = match input {
+                Ok(input) => spell(&input.ids, &vocab, special),
+                Err(error) => format!("none: {error}"),
+            };
+            found += &format!("==== {name}\n{prompt}\n");
+        }
+        check(
+            &folder().join(format!("translations/{template}.txt")),
+            &found,
+        );
     }
 }

@@ -18,6 +18,7 @@ mod priority;
 pub mod rooms;
 pub mod shards;
 mod trigger;
+pub mod writer;
 
 use std::process::ExitCode;
 

@@ -32,6 +32,14 @@ pub enum Error {
         /// What it lacks.
         reason: &'static str,
     },
+    /// The model does not go on with plain text.
+    #[error(
+        "this model does not go on with text as it stands ({template}); ask it in a conversation"
+    )]
+    NoText {
+        /// The model's template.
+        template: Template,
+    },
     /// The model cannot do this task.
     #[error("this model cannot {task} ({template}): {reason}")]
     NoTask {

@@ -2,8 +2,9 @@
 //!
 //! [`situate`] looks at the cursor and says which kind of blank it is, or why there is nothing to
 //! fill; [`build`] lays the text around it out as token ids with positions, the way the model's
-//! [`Template`] wants it. [`Anchor`] is such a prompt that stays while the user types on. [`chat`] and [`task`] do the same for conversations and for requests about
-//! a piece of code. [`example`] makes training examples with the same code, so that a model is
+//! [`Template`] wants it. [`Anchor`] is such a prompt that stays while the user types on. [`chat`] and
+//! [`task`] do the same for conversations and for requests about a piece of code, [`Translation`] for code that is to
+//! be carried into another language, whose [`Request`] may also go to a model elsewhere. [`example`] makes training examples with the same code, so that a model is
 //! trained on what it will be asked. Reading files, running models and judging answers belong to
 //! other crates.
 
@@ -14,11 +15,13 @@ mod error;
 pub mod example;
 mod gate;
 mod opener;
+mod request;
 mod sequence;
 mod situation;
 mod task;
 mod template;
 mod tokens;
+mod translation;
 mod window;
 
 use std::ops::Range;
@@ -27,11 +30,13 @@ pub use anchor::{Anchor, Asked, HEAD_BYTES};
 pub use chat::{Message, Role, chat};
 pub use error::Error;
 pub use gate::{Excluded, Gate};
+pub use request::Request;
 pub use sequence::{Advance, Input};
 pub use situation::{Mask, Situation, Until, Why, situate};
 pub use task::{Kind, Task, task};
 pub use template::{Facts, Template};
 use text::Snapshot;
+pub use translation::{Attempt, Translation, VERSION as TRANSLATION_VERSION};
 use vocab::Vocab;
 
 use template::{Blank, Laid};

@@ -8,10 +8,10 @@
 use grammars::Language;
 use vocab::Vocab;
 
-use crate::chat::{Message, Role, chat};
+use crate::chat::{Message, Role};
+use crate::request::Request;
 use crate::sequence::Input;
-use crate::template::{codegeex, codegeex2};
-use crate::tokens::Tokens;
+use crate::translation::{self, Translation};
 use crate::{Error, Template};
 
 /// What to do with a piece of code.
@@ -71,13 +71,7 @@ impl Kind {
                 "Add comments to the code that you are given, above functions and beside steps \
                  that are hard to follow. Change nothing else. Answer with the code only."
             }
-            Kind::Translate { to } => {
-                let to = to.title();
-                return format!(
-                    "{PERSONA} Translate the code that you are given into {to}, so that it does \
-                     the same and reads as {to} usually does. Answer with the code only."
-                );
-            }
+            Kind::Translate { to } => return translation::instructions(to),
             Kind::Fix => {
                 "Find the errors in the code that you are given and correct them. Leave comments \
                  as they are. Answer with the corrected code only."
@@ -99,7 +93,7 @@ impl Kind {
         match self {
             Kind::Explain => "Explain this code.".to_owned(),
             Kind::Comment => "Add comments to this code.".to_owned(),
-            Kind::Translate { to } => format!("Translate this code into {}.", to.title()),
+            Kind::Translate { to } => translation::question(to),
             Kind::Fix => "Correct the errors in this code.".to_owned(),
             Kind::Review => "Review this change.".to_owned(),
             Kind::Tests => "Write unit tests for this code.".to_owned(),
@@ -107,40 +101,36 @@ impl Kind {
     }
 }
 
-const PERSONA: &str = "You are a programming assistant.";
+pub(crate) const PERSONA: &str = "You are a programming assistant.";
 
 /// Puts a task to a model.
 ///
 /// # Errors
 /// If the model cannot do it, or its vocabulary lacks a token of its template.
 pub fn task(template: Template, vocab: &Vocab, task: &Task) -> Result<Input, Error> {
-    let tokens = Tokens { vocab, template };
-    match template {
-        Template::CodeGeex => codegeex::text(tokens, &begun(template, task)?),
-        Template::CodeGeex2 => codegeex2::text(tokens, &begun(template, task)?),
+    let request = match template {
+        Template::CodeGeex | Template::CodeGeex2 => Request::Text(begun(template, task)?),
         _ => match template.untrained() {
-            Some(reason) => Err(refused(template, task, reason)),
-            None => chat(template, vocab, &messages(template, task)),
+            Some(reason) => return Err(refused(template, task.kind, reason)),
+            None => Request::Chat(messages(template, task).into()),
         },
-    }
+    };
+    request.input(template, vocab)
 }
 
-fn refused(template: Template, task: &Task, reason: &'static str) -> Error {
+pub(crate) fn refused(template: Template, kind: Kind, reason: &'static str) -> Error {
     Error::NoTask {
         template,
-        task: task.kind.verb(),
+        task: kind.verb(),
         reason,
     }
 }
 
 /// The task in words.
 fn messages(template: Template, task: &Task) -> [Message; 2] {
-    let code = task.code.trim_end_matches('\n');
-    // CodeGeeX4 was taught on bare code; others know a fence better.
-    let code = match (template, task.kind) {
-        (Template::CodeGeex4, _) => code.to_owned(),
-        (_, Kind::Review) => format!("```diff\n{code}\n```"),
-        _ => format!("```{}\n{code}\n```", fence(task.language)),
+    let code = match task.kind {
+        Kind::Review => fenced(template, "diff", task.code),
+        _ => block(template, task.language, task.code),
     };
     let mut question = format!("{code}\n{}", task.kind.request());
     if !task.note.is_empty() {
@@ -158,11 +148,22 @@ fn messages(template: Template, task: &Task) -> [Message; 2] {
     ]
 }
 
-fn fence(language: Language) -> &'static str {
-    if language == Language::PLAIN {
+/// A block of code as a model of this template knows it best.
+pub(crate) fn block(template: Template, language: Language, code: &str) -> String {
+    let name = if language == Language::PLAIN {
         ""
     } else {
         language.name()
+    };
+    fenced(template, name, code)
+}
+
+/// CodeGeeX4 was taught on bare code; others know a fence better.
+fn fenced(template: Template, name: &str, code: &str) -> String {
+    let code = code.trim_end_matches('\n');
+    match template {
+        Template::CodeGeex4 => code.to_owned(),
+        _ => format!("```{name}\n{code}\n```"),
     }
 }
 
@@ -170,46 +171,43 @@ fn fence(language: Language) -> &'static str {
 fn begun(template: Template, task: &Task) -> Result<String, Error> {
     let Task { language, note, .. } = *task;
     let code = task.code.trim_end_matches('\n');
-    let title = language.title();
-    let tag = |language: Language| {
-        language
-            .tag()
-            .map_or(String::new(), |tag| format!("{tag}\n"))
+    let announced = |announcement: &str| {
+        let note = match note {
+            "" => String::new(),
+            note => comment(language, &note.replace('\n', " ")),
+        };
+        let announcement = comment(language, announcement);
+        format!("{}{code}\n\n{note}{announcement}", tag(language))
     };
-    let note = match note {
-        "" => String::new(),
-        note => comment(language, &note.replace('\n', " ")),
-    };
-    match (template, task.kind) {
-        (_, Kind::Explain) => Ok(format!(
-            "{}{code}\n\n{note}{}",
-            tag(language),
-            comment(language, "What the code above does, step by step:"),
-        )),
-        (_, Kind::Comment) => Ok(format!(
-            "{}{code}\n\n{note}{}",
-            tag(language),
-            comment(language, "The same code with a comment on each step:"),
-        )),
-        (Template::CodeGeex, Kind::Translate { to }) => {
-            let to = to.title();
-            Ok(format!("code translation\n{title}:\n{code}\n{to}:\n"))
+    match task.kind {
+        Kind::Explain => Ok(announced("What the code above does, step by step:")),
+        Kind::Comment => Ok(announced("The same code with a comment on each step:")),
+        Kind::Translate { to } => Ok(Translation {
+            from: language,
+            to,
+            code,
+            context: "",
+            declaration: "",
+            note,
+            attempts: &[],
         }
-        (_, Kind::Translate { to }) => Ok(format!(
-            "{}{code}\n\n{}{}",
-            tag(language),
-            tag(to),
-            comment(to, &format!("The {title} code above in {}:", to.title())),
-        )),
-        (_, Kind::Fix | Kind::Review | Kind::Tests) => {
+        .text(template)),
+        Kind::Fix | Kind::Review | Kind::Tests => {
             let reason = template.untrained().unwrap_or("it only goes on with text");
-            Err(refused(template, task, reason))
+            Err(refused(template, task.kind, reason))
         }
     }
 }
 
+/// The line that names a language to models that were trained with it; none for a language without one.
+pub(crate) fn tag(language: Language) -> String {
+    language
+        .tag()
+        .map_or(String::new(), |tag| format!("{tag}\n"))
+}
+
 /// A line of comment, or the line itself where the language has none.
-fn comment(language: Language, line: &str) -> String {
+pub(crate) fn comment(language: Language, line: &str) -> String {
     match (language.line_comment(), language.block_comment()) {
         (Some(mark), _) => format!("{mark} {line}\n"),
         (None, Some((open, close))) => format!("{open} {line} {close}\n"),

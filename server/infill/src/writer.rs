@@ -1,0 +1,135 @@
+//! Who writes the answers of batch work: the engine in this process, or a server elsewhere.
+//!
+//! Takes a request in words, gives the text that was written. Several may be written at once: the engine decodes them
+//! side by side, behind anything that an editor asks for.
+
+use std::sync::Arc;
+
+use engine::{Class, Ended, Flow, Job, Watch};
+use prompt::{Request, Template};
+use tokio::sync::oneshot;
+
+use crate::complete::{CancelOnDrop, advance};
+use crate::rooms::Rooms;
+
+/// One answer to write.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// What is asked.
+    pub request: Request,
+    /// Most tokens to write.
+    pub max_tokens: usize,
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// Its text, as the model gave it.
+    pub text: String,
+    /// Tokens of the request, framed.
+    pub read: usize,
+    /// Tokens of the answer.
+    pub written: usize,
+    /// Whether the model ended it; else it was cut off at the most tokens or at the model's context.
+    pub is_whole: bool,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// This request will never get one; others may.
+    #[error("{0}")]
+    Refused(String),
+    /// Nothing can be written any more, now or at all.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// Writes answers.
+pub enum Writer {
+    /// The engine in this process.
+    Engine(Arc<Rooms>),
+}
+
+impl Writer {
+    /// How the model wants to be asked.
+    pub fn template(&self) -> Template {
+        match self {
+            Writer::Engine(rooms) => rooms.template,
+        }
+    }
+
+    /// What tells this model from others: a hash of its content, or where it is and its name.
+    pub fn id(&self) -> &str {
+        match self {
+            Writer::Engine(rooms) => &rooms.model.id,
+        }
+    }
+
+    /// Writes one answer. Dropping the future ends the work on it.
+    ///
+    /// # Errors
+    /// [`Failure`], in words for the user.
+    pub async fn write(&self, order: &Order) -> Result<Written, Failure> {
+        match self {
+            Writer::Engine(rooms) => by_engine(rooms, order).await,
+        }
+    }
+}
+
+async fn by_engine(rooms: &Rooms, order: &Order) -> Result<Written, Failure> {
+    let input = order.request.input(rooms.template, &rooms.vocab);
+    let input = input.map_err(|error| Failure::Refused(error.to_string()))?;
+    let read = input.ids.len();
+    let room = rooms.model.context.saturating_sub(read);
+    if room == 0 {
+        return Err(Failure::Refused(format!(
+            "it has {read} tokens with its instructions, and {} reads and writes {} in all",
+            rooms.model.name, rooms.model.context
+        )));
+    }
+    let job = Job {
+        advance: advance(input.advance),
+        ids: input.ids,
+        positions: input.positions,
+        part_a: input.part_a,
+        class: Class::Batch,
+        stops: input.stops,
+        max_tokens: order.max_tokens.min(room),
+        document: 0,
+        drafts: Vec::new(),
+    };
+    let (done, answer) = oneshot::channel();
+    let cancel = rooms.engine.submit(
+        job,
+        Box::new(ToItsEnd),
+        Box::new(move |answer| {
+            // Nobody listens any more if the future was dropped.
+            let _ = done.send(answer);
+        }),
+    );
+    let _cancel = CancelOnDrop(cancel);
+    let stopped = || Failure::Unavailable("the engine has stopped".to_owned());
+    let answer = answer.await.map_err(|_| stopped())?;
+    match answer.ended {
+        Ended::Failed(why) => Err(Failure::Refused(format!(
+            "the model could not be run: {why}"
+        ))),
+        Ended::Cancelled | Ended::Superseded => Err(stopped()),
+        ended => Ok(Written {
+            text: rooms.vocab.decode(&answer.ids),
+            read,
+            written: answer.ids.len(),
+            is_whole: ended == Ended::Stop,
+        }),
+    }
+}
+
+/// Lets the model write until it stops.
+struct ToItsEnd;
+
+impl Watch for ToItsEnd {
+    fn token(&mut self, _: u32) -> Flow {
+        Flow::More
+    }
+}
