@@ -4,7 +4,7 @@
 //! of it is immutable and cheap; its syntax tree is made by its first reader,
 //! within a deadline that the reader gives as a callback. [`Syntax`] answers
 //! what the tree says about a place: string or comment, which statement, which
-//! block, how many errors.
+//! block, how many errors, what a file is made of.
 //!
 //! All offsets are bytes of UTF-8. Lines end with LF, CRLF or CR. The columns
 //! of a client are converted in [`Snapshot::offset`] and [`Snapshot::position`]
@@ -18,6 +18,7 @@ mod document;
 mod edit;
 #[cfg(feature = "fixture")]
 pub mod fixture;
+mod outline;
 mod parse;
 mod position;
 mod region;
@@ -27,6 +28,7 @@ mod syntax;
 pub use closers::closers_tail;
 pub use document::Document;
 pub use edit::{Bias, Edit};
+pub use outline::{Item, ItemKind};
 pub use parse::ParsedTree;
 pub use position::{Encoding, Position};
 pub use region::Region;

@@ -112,7 +112,7 @@ fn decided_by(node: Node, rope: &Rope, offset: usize) -> Option<Region> {
     }
 }
 
-fn is_comment(kind: &str) -> bool {
+pub(crate) fn is_comment(kind: &str) -> bool {
     (kind.ends_with("comment") && !kind.starts_with("keyword")) || kind == "marginalia"
 }
 

@@ -89,6 +89,77 @@ impl Syntax {
         })
     }
 
+    /// The statements that bring in names from elsewhere.
+    pub(crate) fn imports(&self) -> Vec<Range<usize>> {
+        let nodes = self
+            .queries()
+            .map(|queries| self.captured(&queries.imports, "import", 0..usize::MAX));
+        let nodes = nodes.into_iter().flatten();
+        nodes.map(|node| node.byte_range()).collect()
+    }
+
+    /// All definitions, each with the name that it defines.
+    pub(crate) fn symbols(&self) -> Vec<(Range<usize>, String)> {
+        let Some(queries) = self.queries() else {
+            return Vec::new();
+        };
+        let query: &Query = &queries.symbols;
+        let index = |name| query.capture_index_for_name(name);
+        let (Some(symbol), Some(name)) = (index("symbol"), index("name")) else {
+            return Vec::new();
+        };
+        let mut cursor = QueryCursor::new();
+        let mut matches = cursor.matches(query, self.tree.root_node(), Text(&self.snapshot));
+        let mut symbols = Vec::new();
+        while let Some(found) = matches.next() {
+            let whole = found.nodes_for_capture_index(symbol).next();
+            let named = found.nodes_for_capture_index(name).next();
+            if let (Some(whole), Some(named)) = (whole, named) {
+                symbols.push((whole.byte_range(), self.slice(named.byte_range())));
+            }
+        }
+        symbols
+    }
+
+    /// The nodes at the top of the tree, and whether each is a comment or, in Rust, an attribute of what follows.
+    pub(crate) fn top(&self) -> Vec<(Range<usize>, bool)> {
+        let root = self.tree.root_node();
+        let mut cursor = root.walk();
+        let nodes = root.children(&mut cursor);
+        nodes
+            .filter(|node| !node.byte_range().is_empty())
+            .map(|node| {
+                let belongs_below =
+                    region::is_comment(node.kind()) || node.kind() == "attribute_item";
+                (node.byte_range(), belongs_below)
+            })
+            .collect()
+    }
+
+    /// The text of a range.
+    pub(crate) fn slice(&self, range: Range<usize>) -> String {
+        self.snapshot.slice(range)
+    }
+
+    /// Whether a line without text lies in `range`.
+    pub(crate) fn has_blank_line(&self, range: Range<usize>) -> bool {
+        let between = self.slice(range);
+        between.trim().is_empty() && between.matches('\n').count() > 1
+    }
+
+    /// Where the first place is that the grammar could not read.
+    pub fn first_error(&self) -> Option<usize> {
+        let mut node = self.tree.root_node();
+        while node.has_error() && !node.is_error() && !node.is_missing() {
+            let mut cursor = node.walk();
+            let next = node
+                .children(&mut cursor)
+                .find(|child| child.has_error() || child.is_missing());
+            node = next?;
+        }
+        (node.is_error() || node.is_missing()).then(|| node.start_byte())
+    }
+
     /// How many places the grammar could not read: ERROR and MISSING nodes.
     pub fn errors(&self) -> usize {
         self.errors_in(0..usize::MAX)
