@@ -1,5 +1,6 @@
 //! What is asked of the engine, and what comes back.
 
+use crate::Sampling;
 use std::{sync::Arc, time::Duration};
 
 /// One sequence to continue.
@@ -19,6 +20,8 @@ pub struct Job {
     pub stops: Vec<u32>,
     /// Most tokens to generate; 0 only runs the prompt, for the jobs that begin with it.
     pub max_tokens: usize,
+    /// How its tokens are chosen.
+    pub sampling: Sampling,
     /// The document it is for: a newer keystroke job of the same document supersedes an older one.
     pub document: u64,
     /// Runs of tokens that the answer may repeat, besides the prompt itself: more of the same file, a suggestion that

@@ -8,6 +8,7 @@
 //! Does not know what a token means: it never sees text. What to ask is `prompt`'s, what to keep is `finish`'s.
 
 mod counters;
+mod draw;
 mod job;
 mod queue;
 mod run;
@@ -19,6 +20,7 @@ mod thread;
 mod watch;
 
 pub use counters::{Counters, Totals};
+pub use draw::Sampling;
 pub use job::{Advance, Answer, Class, Ended, Job};
 pub use queue::Cancel;
 pub use thread::Engine;

@@ -162,7 +162,8 @@ impl Run {
             let Some(choice) = self.session.choice(prompt + count, places) else {
                 break;
             };
-            if !choice.stands(self.ticket.watch.allowed()) {
+            let draw = self.ticket.job.sampling.draw(count);
+            if !choice.stands(self.ticket.watch.allowed(), draw) {
                 break;
             }
             let (id, logprob) = (choice.id, choice.logprob);
@@ -310,12 +311,13 @@ impl Run {
     fn choose(&mut self, logits: &Logits, first: usize) -> usize {
         for agreed in 0.. {
             let allowed = self.ticket.watch.allowed();
-            let Some(choice) = Choice::make(logits, first + agreed, allowed) else {
+            let count = self.answer.ids.len();
+            let draw = self.ticket.job.sampling.draw(count);
+            let Some(choice) = Choice::make(logits, first + agreed, allowed, draw) else {
                 self.fail("the model gave no finite number; its weights are damaged".to_owned());
                 return agreed;
             };
             let (id, logprob) = (choice.id, choice.logprob);
-            let count = self.answer.ids.len();
             self.session
                 .push(choice, places(&self.ticket.job, count + 1));
             self.answer.decoded += 1;

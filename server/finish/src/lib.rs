@@ -8,12 +8,15 @@
 //!   one that repeats nothing after the cursor, leaves no bracket worse than before and adds no
 //!   syntax error.
 //!
+//! [`unfenced`] takes the code out of what a model says in a conversation.
+//!
 //! Whatever is withheld comes back as [`Why`]. Each thing that models do wrong is one file under
 //! `filter`. This room takes text and trees from `text` and knows nothing of tokens, prompts, the
 //! cache or any protocol.
 
 mod ask;
 mod brackets;
+mod fence;
 mod filter;
 mod fit;
 mod lines;
@@ -23,6 +26,7 @@ mod stop;
 mod why;
 
 pub use ask::{Ask, Until};
+pub use fence::unfenced;
 pub use fit::{Item, fit};
 pub use settle::{Settled, settle, whole_lines};
 pub use stop::Stop;

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use cache::{Hit, Tier};
-use engine::{Cancel, Class, Ended, Job, Watch};
+use engine::{Cancel, Class, Ended, Job, Sampling, Watch};
 use finish::{Settled, whole_lines};
 use prompt::{Anchor, Around, Budget, Mask, Situation, Until};
 use text::Snapshot;
@@ -331,6 +331,7 @@ impl Trip {
             class: *class,
             stops: asked.prompt.stops,
             max_tokens,
+            sampling: Sampling::GREEDY,
             document: view.number,
             drafts: self.rooms.anchors.drafts(view.number),
         };

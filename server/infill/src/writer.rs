@@ -17,6 +17,8 @@ use crate::rooms::Rooms;
 pub struct Order {
     /// What is asked.
     pub request: Request,
+    /// How tokens are drawn.
+    pub sampling: engine::Sampling,
     /// Most tokens to write.
     pub max_tokens: usize,
 }
@@ -59,6 +61,13 @@ impl Writer {
         }
     }
 
+    /// The model's name, for people.
+    pub fn name(&self) -> &str {
+        match self {
+            Writer::Engine(rooms) => &rooms.model.name,
+        }
+    }
+
     /// What tells this model from others: a hash of its content, or where it is and its name.
     pub fn id(&self) -> &str {
         match self {
@@ -96,6 +105,7 @@ async fn by_engine(rooms: &Rooms, order: &Order) -> Result<Written, Failure> {
         class: Class::Batch,
         stops: input.stops,
         max_tokens: order.max_tokens.min(room),
+        sampling: order.sampling,
         document: 0,
         drafts: Vec::new(),
     };

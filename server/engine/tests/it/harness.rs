@@ -1,6 +1,6 @@
 //! Models, jobs, watches, and plain greedy decoding to compare with.
 
-use engine::{Advance, Allowed, Answer, Cancel, Class, Ended, Engine, Flow, Job, Watch};
+use engine::{Advance, Allowed, Answer, Cancel, Class, Ended, Engine, Flow, Job, Sampling, Watch};
 use glm::{
     Chunk, Config, Model, Part, Want,
     fixture::{self, Weights},
@@ -134,6 +134,7 @@ pub fn job(config: &Config, class: Class, document: u64, part_a: &[u32], head: &
         class,
         stops: Vec::new(),
         max_tokens: 8,
+        sampling: Sampling::GREEDY,
         document,
         drafts: Vec::new(),
     }

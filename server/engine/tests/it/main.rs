@@ -8,6 +8,8 @@ mod harness;
 mod interleaving;
 /// Order, superseding, cancelling, endings.
 mod jobs;
+/// Sampled answers are those of their seed, and as likely as the model says.
+mod sampling;
 /// Who runs when, and how soon a job stops.
 mod scheduling;
 /// What one job leaves to the next.

@@ -148,6 +148,7 @@ fn tasks(
             // Nothing ends an answer early: it is the speed that counts.
             stops: Vec::new(),
             max_tokens: generate,
+            sampling: engine::Sampling::GREEDY,
             document: place as u64,
         };
         tasks.push(Task { job, code });

@@ -6,7 +6,7 @@ use std::io::{Write, stdout};
 use std::sync::mpsc;
 
 use anyhow::{Context as _, anyhow, bail};
-use engine::{Class, Ended, Engine, Flow, Job, Watch};
+use engine::{Class, Ended, Engine, Flow, Job, Sampling, Watch};
 use grammars::Language;
 use prompt::{Around, Budget, Error, Message, Role};
 use serde_json::json;
@@ -97,6 +97,7 @@ fn plain(ids: &[u32], arguments: &GenerateArgs, stops: &[u32]) -> anyhow::Result
         class: Class::Invoked,
         stops: stops.to_owned(),
         max_tokens: arguments.max_tokens,
+        sampling: Sampling::GREEDY,
         document: 0,
         drafts: Vec::new(),
     })
@@ -151,6 +152,7 @@ fn framed(text: &str, opened: &Opened, max_tokens: usize) -> anyhow::Result<Job>
         class: Class::Invoked,
         stops,
         max_tokens,
+        sampling: Sampling::GREEDY,
         document: 0,
         drafts: Vec::new(),
     })

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{Class, Ended, Flow, Job, Watch};
+use engine::{Class, Ended, Flow, Job, Sampling, Watch};
 use text::{Edit, Snapshot};
 use vocab::Vocab;
 
@@ -99,6 +99,7 @@ impl Trip {
             class: Class::Ahead,
             stops: Vec::new(),
             max_tokens: 0,
+            sampling: Sampling::GREEDY,
             document,
             drafts: Vec::new(),
         };

@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 
-use engine::{Class, Ended, Flow, Job, Watch};
+use engine::{Class, Ended, Flow, Job, Sampling, Watch};
+use finish::unfenced;
 use grammars::Language;
 use prompt::{Kind, Task};
 use serde::Deserialize;
@@ -144,6 +145,7 @@ async fn ask(
         class: Class::Batch,
         stops: input.stops,
         max_tokens: room.min(MOST_TOKENS),
+        sampling: Sampling::GREEDY,
         document: 0,
         drafts: Vec::new(),
     };
@@ -182,38 +184,6 @@ impl Watch for Teller {
         match text.is_empty() || self.said.send(text).is_ok() {
             true => Flow::More,
             false => Flow::Enough,
-        }
-    }
-}
-
-/// The code of an answer: what is in its first fence, or all of it if it has none.
-fn unfenced(answer: &str) -> String {
-    let mut lines = answer
-        .lines()
-        .skip_while(|line| !line.trim_start().starts_with("```"));
-    if lines.next().is_none() {
-        return answer.trim_matches('\n').to_owned();
-    }
-    let inside = lines.take_while(|line| line.trim() != "```");
-    inside.collect::<Vec<_>>().join("\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn code_is_taken_out_of_its_fence() {
-        for (answer, code) in [
-            ("\nfn f() {}\n", "fn f() {}"),
-            (
-                "Here it is:\n```rust\nfn f() {\n}\n```\nGood luck!",
-                "fn f() {\n}",
-            ),
-            ("```\nx = 1", "x = 1"),
-            ("", ""),
-        ] {
-            assert_eq!(unfenced(answer), code, "{answer}");
         }
     }
 }
