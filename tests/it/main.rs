@@ -44,6 +44,9 @@ mod queries;
 // The README tells the truth: its ghost text is what the binary says, its Lua is what is tested.
 mod readme;
 
+// Commands in the sandbox: what they cannot do and cannot take, and that nothing of them is left.
+mod sandbox;
+
 // What every file keeps to: its opening line, its size, its place, and no addresses in scripts.
 mod tidy;
 

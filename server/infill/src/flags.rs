@@ -12,7 +12,9 @@ use glm::Quant;
 
 use crate::models::pull;
 use crate::models::settings::{Choice, Device};
+use crate::sandbox::supervisor::SandboxedArgs;
 use crate::shards::ShardsArgs;
+use crate::translate::TranslateArgs;
 
 /// Code completion in your editor, by a model that runs on your own machine.
 #[derive(Debug, Parser)]
@@ -46,9 +48,14 @@ pub enum Command {
     Model(ModelCommand),
     /// Let a model write on, greedily
     Generate(GenerateArgs),
+    /// Translate a code base from one language into another, each unit checked
+    Translate(Box<TranslateArgs>),
     /// Measure this build on this machine
     #[command(subcommand)]
     Bench(Bench),
+    /// Run a command with limits; for this program's own use
+    #[command(hide = true)]
+    Sandboxed(SandboxedArgs),
 }
 
 /// Which model to use; what is not said here, `infill.toml` says.
@@ -74,7 +81,8 @@ pub struct ModelArgs {
     pub memory: Option<usize>,
 }
 
-fn from_one(text: &str) -> Result<usize, String> {
+/// A count.
+pub(crate) fn from_one(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) | Err(_) => Err("expected a number from 1".to_owned()),
         Ok(number) => Ok(number),

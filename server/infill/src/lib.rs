@@ -16,7 +16,9 @@ pub mod lsp;
 pub mod models;
 mod priority;
 pub mod rooms;
+pub mod sandbox;
 pub mod shards;
+pub mod translate;
 mod trigger;
 pub mod writer;
 
@@ -36,6 +38,8 @@ pub fn run(flags: Flags) -> anyhow::Result<ExitCode> {
         Command::Shards(arguments) => shards::run(&arguments)?,
         Command::Model(command) => return command::model::run(&command),
         Command::Generate(arguments) => command::generate::run(&arguments)?,
+        Command::Translate(arguments) => return translate::run(&arguments),
+        Command::Sandboxed(arguments) => return sandbox::supervisor::run(&arguments),
         Command::Bench(Bench::Latency(arguments)) => return bench::latency::run(&arguments),
         Command::Bench(Bench::Engine(arguments)) => bench::engine::run(&arguments)?,
     }
