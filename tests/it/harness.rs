@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::LazyLock;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 use std::{env, thread};
@@ -220,8 +221,13 @@ impl Drop for Server {
     }
 }
 
-/// The binary under test.
+/// The binary under test; built once a process.
 pub fn binary() -> PathBuf {
+    static BINARY: LazyLock<PathBuf> = LazyLock::new(built);
+    BINARY.clone()
+}
+
+fn built() -> PathBuf {
     if let Some(path) = env::var_os("INFILL_BIN") {
         return PathBuf::from(path);
     }

@@ -53,6 +53,9 @@ mod tidy;
 // What the server says beyond the protocol: its status, why something is shown, commands, menus.
 mod telling;
 
+// `infill translate`: killed and started again, shared between processes, stopped by budgets, told of in reports.
+mod translation;
+
 // What a keystroke costs: tokens read and written while text is typed, taken back and accepted.
 mod typing;
 

@@ -15,6 +15,7 @@ pub mod run;
 pub mod tally;
 pub mod unit;
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -168,6 +169,15 @@ async fn translate(arguments: &TranslateArgs) -> anyhow::Result<ExitCode> {
         bail!("--from and --to are both {}", from.name());
     }
     let sampling = sampling(&arguments.sampling)?;
+    let plan: Box<dyn Iterator<Item = Planned> + Send> = match &arguments.jsonl {
+        Some(list) => Box::new(plan::of_list(list, languages, arguments.shard)?),
+        None => Box::new(plan::of_paths(
+            &arguments.paths,
+            languages,
+            arguments.by,
+            arguments.shard,
+        )?),
+    };
     let checker = checker(&arguments.checks)?;
     let writer = writer(arguments, languages)?;
     let seed = seed(arguments, &writer)?;
@@ -190,15 +200,7 @@ async fn translate(arguments: &TranslateArgs) -> anyhow::Result<ExitCode> {
         results: Results::new(arguments.out.clone()),
         tally: Tally::default(),
         progress: Progress::new(wanted),
-    };
-    let plan: Box<dyn Iterator<Item = Planned> + Send> = match &arguments.jsonl {
-        Some(list) => Box::new(plan::of_list(list, languages, arguments.shard)?),
-        None => Box::new(plan::of_paths(
-            &arguments.paths,
-            languages,
-            arguments.by,
-            arguments.shard,
-        )?),
+        in_work: HashMap::new(),
     };
     let over = run.all(plan, stopped()).await;
     run.progress.end();

@@ -3,7 +3,7 @@
 //! One task holds journal, results and numbers, so that they need no lock. A thread of its own reads the plan, only a
 //! little ahead of what is in work. Units that another process has in work wait until it is over or gives up.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,6 +54,8 @@ pub struct Run {
     pub tally: Tally,
     /// What is shown.
     pub progress: Progress,
+    /// What is in work.
+    pub in_work: HashMap<Key, Label>,
 }
 
 /// A unit that is this process's to do.
@@ -100,7 +102,11 @@ impl Run {
             let has_room = running.len() < self.at_once;
             tokio::select! {
                 biased;
-                why = &mut stop => return Ok(Over::Stopped(why)),
+                why = &mut stop => {
+                    drop(running);
+                    self.leave_in_work(&why)?;
+                    return Ok(Over::Stopped(why));
+                }
                 () = until(deadline) => {
                     drop(running);
                     let why = "the budget of time is used up".to_owned();
@@ -144,6 +150,7 @@ impl Run {
             Turn::Elsewhere => Ok(Some((unit, key))),
             Turn::Done(outcome) => self.again(&unit, key, &outcome).map(|()| None),
             Turn::Ours(claim) => {
+                self.in_work.insert(key, label(&unit));
                 let way = Arc::clone(&self.way);
                 running.spawn(async move {
                     let outcome = way.translate(&unit).await;
@@ -166,8 +173,9 @@ impl Run {
             claim,
             outcome,
         } = in_work;
-        let outcome = outcome?;
         let label = label(&unit);
+        self.in_work.remove(&key);
+        let outcome = outcome?;
         self.journal.done(key, &label, &outcome, claim)?;
         self.results
             .take(&unit, key, &outcome, false, &self.journal)?;
@@ -208,6 +216,7 @@ impl Run {
         elsewhere: VecDeque<(Box<Unit>, Key)>,
         why: &str,
     ) -> anyhow::Result<()> {
+        self.leave_in_work(why)?;
         for (unit, key) in elsewhere {
             self.pass_over(&unit, key, why)?;
         }
@@ -216,6 +225,16 @@ impl Run {
                 Planned::Left(left) => self.left(left)?,
                 Planned::Unit(unit) => self.pass_over(&unit, unit.key(&self.seed), why)?,
             }
+        }
+        Ok(())
+    }
+
+    /// Takes down what is in work and will not be over.
+    fn leave_in_work(&mut self, why: &str) -> anyhow::Result<()> {
+        let outcome = Outcome::without_a_model(Status::Skipped, why.to_owned());
+        for (_, label) in std::mem::take(&mut self.in_work) {
+            self.journal.left(&label, &outcome)?;
+            self.tally.add(&outcome, false, self.way.checker.best());
         }
         Ok(())
     }
