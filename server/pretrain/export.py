@@ -15,10 +15,17 @@ import torch
 
 from model import GLM, Shape
 
-TEMPLATE = "infill_v1"  # how the server lays out the prompts that the model was trained on
+TEMPLATE = "infill_v1"  # how the server lays out the prompts that the embedded model was trained on
 
 
-def write(model: GLM, tokenizer: str, name: str, facts: dict[str, str | int | float], out: Path) -> None:
+def write(
+    model: GLM,
+    tokenizer: str,
+    name: str,
+    facts: dict[str, str | int | float],
+    out: Path,
+    template: str = TEMPLATE,
+) -> None:
     shape = model.shape
     writer = gguf.GGUFWriter(out, "glm")
     writer.add_name(name)
@@ -30,7 +37,7 @@ def write(model: GLM, tokenizer: str, name: str, facts: dict[str, str | int | fl
     writer.add_layer_norm_eps(1e-5)
     writer.add_context_length(shape.context)
     writer.add_string("glm.activation", "gelu_tanh")
-    writer.add_string("infill.template", TEMPLATE)
+    writer.add_string("infill.template", template)
     writer.add_string("tokenizer.huggingface.json", tokenizer)
     for key, value in facts.items():
         add = {str: writer.add_string, int: writer.add_uint64, float: writer.add_float32}[type(value)]
@@ -54,6 +61,7 @@ def main() -> None:
     parser.add_argument("--tokenizer", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--name", default="infill-v1")
+    parser.add_argument("--template", default=TEMPLATE, help="how the server is to ask the model")
     options = parser.parse_args()
 
     facts: dict[str, str | int | float] = {}
@@ -72,7 +80,7 @@ def main() -> None:
         model = GLM(Shape())
     # A reader of the old file must never see half of the new one.
     fresh = options.out.with_suffix(".new")
-    write(model, options.tokenizer.read_text(), options.name, facts, fresh)
+    write(model, options.tokenizer.read_text(), options.name, facts, fresh, options.template)
     fresh.rename(options.out)
     print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB, {facts}")
 

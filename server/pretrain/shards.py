@@ -2,7 +2,8 @@
 
 Takes a folder of SPLIT-NNN.bin files; gives batches of tensors in an order that depends on the
 seed and the position alone, so that a run that was cut off goes on with the batch it would have
-seen. Each record, u16 little-endian: n, a, ids[n], row 0[n], row 1[n], targets[n - a].
+seen. Each record, u16 little-endian: n, a, ids[n], row 0[n], row 1[n], targets[n - a]; a target of
+65535 is none.
 """
 
 import random
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 POOL = 48  # batches that are filled from one pool of examples, sorted by length
+NONE = 65535  # a target that carries no loss
 ROUND = 32  # lengths of batches are multiples of this: few shapes for the kernels to prepare
 
 
@@ -77,16 +79,16 @@ class Shards:
         ids = np.zeros((len(records), T), np.int64)
         positions = np.zeros((len(records), 2, T), np.int64)
         rows = []
-        for place, (a, own, own_positions, _) in enumerate(records):
+        for place, (a, own, own_positions, targets) in enumerate(records):
             ids[place, : len(own)] = own
             positions[place, :, : len(own)] = own_positions
-            rows.append(place * T + np.arange(a, len(own)))
+            rows.append(place * T + np.arange(a, len(own))[targets != NONE])
         return Batch(
             torch.from_numpy(ids),
             torch.from_numpy(positions),
             torch.tensor([record[0] for record in records]),
             torch.from_numpy(np.concatenate(rows)),
-            torch.from_numpy(np.concatenate([record[3] for record in records])),
+            torch.from_numpy(np.concatenate([targets[targets != NONE] for _, _, _, targets in records])),
             tokens=sum(len(own) for _, own, _, _ in records),
         )
 
@@ -125,4 +127,7 @@ class Shards:
                 groups.append([])
             groups[-1].append(int(index))
         # A batch of one, left over, would be one more shape for a compiler to prepare.
-        return groups[:-1] if len(groups) > 1 and len(groups[-1]) == 1 else groups
+        if len(groups) > 1 and len(groups[-1]) == 1:
+            last = groups.pop()
+            groups[-1] += last
+        return groups

@@ -84,6 +84,24 @@ class Reading(unittest.TestCase):
         self.assertEqual(batch.rows.tolist(), [5, 6, 7, 8, 9] + [T + row for row in (5, 6, 7, 8, 9)])
         self.assertEqual(batch.targets.tolist(), TARGETS * 2)
 
+    def test_what_is_not_to_be_learned_has_no_row(self):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            record = [3, 0, 11, 12, 13, 0, 1, 2, 0, 0, 0, 65535, 13, 14]
+            np.array(record * 2, "<u2").tofile(folder / "train-000.bin")
+            batch = Shards(folder, "train").batch([0, 1])
+        T = batch.ids.shape[1]
+        self.assertEqual(batch.rows.tolist(), [1, 2, T + 1, T + 2])
+        self.assertEqual(batch.targets.tolist(), [13, 14] * 2)
+
+    def test_every_example_has_a_batch(self):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            record = [3, 0, 11, 12, 13, 0, 1, 2, 0, 0, 0, 12, 13, 14]
+            np.array(record * 5, "<u2").tofile(folder / "train-000.bin")
+            groups = Shards(folder, "train").groups(np.arange(5), 64)
+        self.assertEqual(groups, [[0, 1], [2, 3, 4]])
+
     def test_the_order_does_not_depend_on_where_a_run_starts(self):
         with tempfile.TemporaryDirectory() as name:
             write_shards(Path(name), 300)
@@ -164,6 +182,18 @@ class Tokens(unittest.TestCase):
         self.assertEqual(whole.ids, by_line)
         self.assertEqual(trained.decode(whole.ids), text)
         self.assertEqual([trained.token_to_id(token) for token in tokenizer.SPECIAL], list(range(7)))
+
+
+    def test_a_model_for_a_task_has_the_words_of_its_texts_and_of_conversations(self):
+        with tempfile.TemporaryDirectory() as name:
+            lines, page = Path(name) / "pairs.jsonl", Path(name) / "page.txt"
+            lines.write_text('{"key": "one\\n", "attempts": [{"code": "two"}], "count": 3}\n')
+            page.write_text("three\n")
+            texts = list(tokenizer.whole([lines, page]))
+        self.assertEqual(texts, ["one\n", "two", "three\n"])
+        special = tokenizer.SPECIAL + tokenizer.CHAT
+        trained = tokenizer.train(iter(texts), 300, special)
+        self.assertEqual([trained.token_to_id(token) for token in special], list(range(12)))
 
 
 class Filters(unittest.TestCase):

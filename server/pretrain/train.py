@@ -29,6 +29,7 @@ from muon import Muon
 from shards import Batch, Shards
 
 MASKS = ("[MASK]", "[sMASK]", "[gMASK]")  # their ids are 0, 1, 2: the first of tokenizer.SPECIAL
+ANSWER = "answer"  # what validation calls examples without Part A
 BLANKS_PER_MASK = 48  # validation examples of each mask token
 WARM_UP = 20  # steps
 NOTE_EVERY = 20  # steps
@@ -92,14 +93,15 @@ def average_gradients(model: GLM, elapsed: float, device: torch.device) -> float
 
 
 class Validation:
-    """The same few examples of each mask token, told apart by the first mask in Part A."""
+    """The same few examples of each mask token, told apart by the first mask in Part A; and of answers."""
 
     def __init__(self, split: Shards, batch_tokens: int):
-        indices: dict[str, list[int]] = {mask: [] for mask in MASKS}
+        indices: dict[str, list[int]] = {mask: [] for mask in (*MASKS, ANSWER)}
         stride = max(1, len(split) // (40 * BLANKS_PER_MASK))
         for index in range(0, len(split), stride):
             a, ids, _, _ = split.record(index)
-            kind = indices[MASKS[next(token for token in ids[:a] if token < len(MASKS))]]
+            masks = [MASKS[token] for token in ids[:a] if token < len(MASKS)]
+            kind = indices[masks[0] if masks else ANSWER]
             if len(kind) < BLANKS_PER_MASK:
                 kind.append(index)
         self.batches = {
@@ -164,7 +166,7 @@ class Folder:
                 continue
             rows = list(csv.DictReader(path.open()))
             tokens = [float(row["tokens"]) / 1e6 for row in rows]
-            for column in ("loss", *MASKS):
+            for column in ("loss", *MASKS, ANSWER):
                 if column in rows[0]:
                     losses = [float(row[column]) for row in rows]
                     axes.plot(tokens, losses, label=f"{name} {column}", linewidth=1)
@@ -247,6 +249,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--lr", type=float, default=2e-3, help="peak rate of AdamW")
     parser.add_argument("--matrix-lr", type=float, default=0.015, help="peak rate of Muon")
     parser.add_argument("--decay", type=float, default=0.6, help="last share of the run, in which rates fall")
+    parser.add_argument("--valid", default="valid", help="split to measure losses on")
     parser.add_argument("--save-minutes", type=float, default=5, help="time between checkpoints")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -269,7 +272,7 @@ def train(options: argparse.Namespace, rank: int, world: int) -> None:
     if saved and rank == 0:
         folder.forget_after(state["step"])
     data = Shards(options.shards, "train")
-    validation = Validation(Shards(options.shards, "valid"), options.batch_tokens)
+    validation = Validation(Shards(options.shards, options.valid), options.batch_tokens)
 
     def save() -> None:
         losses = validation.losses(run.model, device)

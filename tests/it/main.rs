@@ -26,6 +26,9 @@ mod hostile;
 // Helix and Emacs against the built server: a suggestion in their menu, taken and saved.
 mod menus;
 
+// Translations that a small model knows by heart: each is right, and the model writes it to the letter.
+mod pairs;
+
 // The model against numbers that a PyTorch implementation made, on random weights.
 mod parity;
 

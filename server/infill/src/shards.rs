@@ -3,21 +3,24 @@
 //! Walks `CORPUS/SPLIT/PACKAGE/…`, draws examples from every file (`prompt::example`) and writes
 //! them as ids, so that whoever trains never lays out a prompt. The same corpus, options and seed
 //! give the same bytes. What is in the corpus is not judged here beyond what cannot be used at all.
+//! With `--pairs`, the examples are questions for a translation and their answers, each once.
 //!
 //! A shard is a run of records, all numbers u16, little-endian: `n` tokens in all, `a` of them in
-//! Part A, then `ids[n]`, `row0[n]`, `row1[n]`, `targets[n - a]`.
+//! Part A, then `ids[n]`, `row0[n]`, `row1[n]`, `targets[n - a]`. A target of 65535 is none.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 
+mod pairs;
+
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use fastrand::Rng;
 use grammars::Language;
 use prompt::Template;
-use prompt::example::{Example, Mix, Source};
+use prompt::example::{Example, Mix, NO_LOSS, Source};
 use serde::Serialize;
 use text::Snapshot;
 use vocab::Vocab;
@@ -42,7 +45,16 @@ const MISSES: usize = 8;
 #[derive(Args, Debug, Clone)]
 pub struct ShardsArgs {
     /// Folder of the corpus, with a folder for each split and in it one for each package.
-    pub corpus: PathBuf,
+    #[arg(required_unless_present = "pairs")]
+    pub corpus: Option<PathBuf>,
+    /// Translations to learn instead: a list with a JSON object a line, keys `from`, `to`, `code`, `translation`, and
+    /// where they are wanted `context`, `declaration` and `attempts`, each of `code` and `complaint`. Makes one split,
+    /// `train`. May be repeated.
+    #[arg(long, value_name = "FILE", requires = "template", conflicts_with_all = ["corpus", "splits"])]
+    pub pairs: Vec<PathBuf>,
+    /// How the model that learns the pairs will be asked.
+    #[arg(long, value_name = "NAME", requires = "pairs")]
+    pub template: Option<String>,
     /// Folder to write the shards and `manifest.json` to.
     #[arg(long)]
     pub out: PathBuf,
@@ -51,7 +63,7 @@ pub struct ShardsArgs {
     pub tokenizer: PathBuf,
     /// A split and how many tokens of examples to draw from it, as `train:25000000`. May be
     /// repeated.
-    #[arg(long = "split", value_name = "NAME:TOKENS", required = true, value_parser = parse_split)]
+    #[arg(long = "split", value_name = "NAME:TOKENS", required_unless_present = "pairs", value_parser = parse_split)]
     pub splits: Vec<Split>,
     /// Most tokens of an example, Part A and Part B together.
     #[arg(long, default_value_t = 512)]
@@ -99,11 +111,15 @@ pub fn run(args: &ShardsArgs) -> Result<()> {
     let json = fs::read(&args.tokenizer)
         .with_context(|| format!("cannot read the tokenizer {}", args.tokenizer.display()))?;
     let vocab = Vocab::from_json(&json).with_context(|| args.tokenizer.display().to_string())?;
-    Template::InfillV1
+    let template = match &args.template {
+        Some(name) => Template::from_name(name)?,
+        None => Template::InfillV1,
+    };
+    template
         .check(&vocab, vocab.len())
         .with_context(|| args.tokenizer.display().to_string())?;
     ensure!(
-        vocab.len() <= 1 << 16,
+        vocab.len() < 1 << 16,
         "ids of {} tokens do not fit 16 bits",
         vocab.len()
     );
@@ -115,11 +131,19 @@ pub fn run(args: &ShardsArgs) -> Result<()> {
     fs::create_dir_all(&args.out)
         .with_context(|| format!("cannot make the folder {}", args.out.display()))?;
     let mut splits = BTreeMap::new();
-    for split in &args.splits {
-        splits.insert(split.name.clone(), write_split(args, split, &vocab)?);
+    match &args.corpus {
+        Some(corpus) => {
+            for split in &args.splits {
+                let figures = write_split(args, corpus, split, &vocab)?;
+                splits.insert(split.name.clone(), figures);
+            }
+        }
+        None => {
+            splits.insert("train".to_owned(), write_pairs(args, template, &vocab)?);
+        }
     }
     let manifest = Manifest {
-        template: Template::InfillV1.name(),
+        template: template.name(),
         vocab: vocab.len(),
         max_len: args.max_len,
         seed: args.seed,
@@ -157,7 +181,8 @@ impl Figures {
     fn count(&mut self, language: Language, example: &Example, vocab: &Vocab) {
         self.examples += 1;
         self.tokens += example.ids.len();
-        self.loss_tokens += example.targets.len();
+        let targets = example.targets.iter();
+        self.loss_tokens += targets.filter(|&&target| target != NO_LOSS).count();
         *self.languages.entry(language.name()).or_default() += example.ids.len();
         let part_a = &example.ids[..example.part_a];
         for name in ["[MASK]", "[sMASK]", "[gMASK]"] {
@@ -177,8 +202,8 @@ struct SourceFile {
 }
 
 /// Draws and writes the examples of one split.
-fn write_split(args: &ShardsArgs, split: &Split, vocab: &Vocab) -> Result<Figures> {
-    let mut files = source_files(&args.corpus.join(&split.name))?;
+fn write_split(args: &ShardsArgs, corpus: &Path, split: &Split, vocab: &Vocab) -> Result<Figures> {
+    let mut files = source_files(&corpus.join(&split.name))?;
     share_out(&mut files, split.tokens as f64);
     let mut rng = Rng::with_seed(args.seed);
     rng.shuffle(&mut files);
@@ -209,6 +234,29 @@ fn write_split(args: &ShardsArgs, split: &Split, vocab: &Vocab) -> Result<Figure
         );
     }
     shard.write(&mut rng)?;
+    Ok(figures)
+}
+
+/// Writes the examples of all pairs, as one split.
+fn write_pairs(args: &ShardsArgs, template: Template, vocab: &Vocab) -> Result<Figures> {
+    let mut figures = Figures {
+        files: args.pairs.len(),
+        ..Figures::default()
+    };
+    let mut shard = Shard {
+        split: "train",
+        out: &args.out,
+        number: 0,
+        records: Vec::new(),
+        tokens: 0,
+    };
+    for list in &args.pairs {
+        for (language, example) in pairs::examples(list, template, vocab, args.max_len)? {
+            figures.count(language, &example, vocab);
+            shard.push(&example);
+        }
+    }
+    shard.write(&mut Rng::with_seed(args.seed))?;
     Ok(figures)
 }
 
@@ -343,7 +391,8 @@ impl Shard<'_> {
         } = example;
         let lengths = [ids.len() as u32, *part_a as u32];
         let numbers = [&lengths[..], ids, row_0, row_1, targets].concat();
-        // Ids and lengths fit 16 bits: `run` has checked the vocabulary and the longest example.
+        // Ids and lengths fit 16 bits: `run` has checked the vocabulary and the longest example. `NO_LOSS` becomes the
+        // largest number, which is no id.
         let record = numbers
             .iter()
             .flat_map(|&number| (number as u16).to_le_bytes())
@@ -397,7 +446,9 @@ mod tests {
 
     fn args(folder: &Path, out: &str, threads: usize) -> ShardsArgs {
         ShardsArgs {
-            corpus: folder.join("corpus"),
+            corpus: Some(folder.join("corpus")),
+            pairs: Vec::new(),
+            template: None,
             out: folder.join(out),
             tokenizer: folder.join("tokenizer.json"),
             splits: vec![parse_split("train:20_000").unwrap()],
@@ -468,7 +519,7 @@ mod tests {
         };
         assert!(error(|args| args.tokenizer.push("none")).starts_with("cannot read the tokenizer"));
         assert!(error(|args| args.max_len = 8).starts_with("--max-len 8 is not between"));
-        assert!(error(|args| args.corpus.push("train")).contains("cannot walk"));
+        assert!(error(|args| args.corpus = Some("nowhere".into())).contains("cannot walk"));
         assert!(parse_split("train").is_err());
         assert!(parse_split("train:many").is_err());
         fs::remove_dir_all(&folder).unwrap();

@@ -40,6 +40,14 @@ pub enum Error {
         /// The model's template.
         template: Template,
     },
+    /// What the model is to answer cannot be made an example.
+    #[error(
+        "this model cannot learn from questions and answers ({template}): its frame does not mark where an answer ends"
+    )]
+    NoLesson {
+        /// The model's template.
+        template: Template,
+    },
     /// The model cannot do this task.
     #[error("this model cannot {task} ({template}): {reason}")]
     NoTask {

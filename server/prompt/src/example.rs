@@ -3,14 +3,17 @@
 //! Takes a snapshot with its syntax and gives [`Example`]s, drawn at random but the same for the
 //! same seed. Two families are mixed ([`Mix`]): GLM's own objectives, several blanks in a window of
 //! text, and blanks at the cursor of a typist, which go through [`crate::situate`]'s rules and
-//! [`crate::build`], so that a model meets in training exactly what it is asked in an editor.
+//! [`crate::build`], so that a model meets in training exactly what it is asked in an editor. [`translated`] makes an
+//! example of a translation and the answer to it.
 
 mod classic;
 mod cursor;
+mod pair;
 
 use std::ops::Range;
 
 use fastrand::Rng;
+pub use pair::translated;
 use text::{Snapshot, Syntax};
 use vocab::{Special, Vocab};
 
@@ -22,15 +25,18 @@ use crate::{Error, Template};
 /// One training example: a model's input and what it has to predict.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Example {
-    /// Part A with its masks, then for each blank `sop` and its answer.
+    /// Part A with its masks, then for each blank `sop` and its answer; or a text without Part A.
     pub ids: Vec<u32>,
     /// As in [`crate::Prompt`].
     pub positions: [Vec<u32>; 2],
     /// Length of Part A in tokens.
     pub part_a: usize,
-    /// What each token of Part B must predict: the answer, then `eop`.
+    /// What each token of Part B must predict: the answer, then `eop`. [`NO_LOSS`] where there is nothing to learn.
     pub targets: Vec<u32>,
 }
+
+/// The target of a token whose prediction does not count.
+pub const NO_LOSS: u32 = u32::MAX;
 
 /// How often each kind of example is drawn, as weights.
 #[derive(Debug, Clone, Copy, PartialEq)]
