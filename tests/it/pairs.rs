@@ -104,6 +104,7 @@ impl Lesson {
     async fn check(self, writer: &Writer, how: &str) {
         let order = Order {
             request: self.request,
+            sampling: Default::default(),
             max_tokens: MAX_TOKENS,
         };
         let written = writer.write(&order).await.unwrap();

@@ -18,7 +18,7 @@ pub mod unit;
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -291,6 +291,9 @@ fn checker(arguments: &CheckArgs) -> anyhow::Result<Checker> {
     {
         bail!("--project {} is no folder", project.display());
     }
+    for command in [&arguments.check, &arguments.test].into_iter().flatten() {
+        check_there_is(command)?;
+    }
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(Checker {
         check: arguments.check.clone(),
@@ -305,6 +308,22 @@ fn checker(arguments: &CheckArgs) -> anyhow::Result<Checker> {
         turns: Semaphore::new(arguments.jobs.unwrap_or(processors)),
         sandbox: Sandbox::of_this_program()?,
     })
+}
+
+/// Whether a shell knows the first word of a command: better said before a model is asked than of every unit.
+fn check_there_is(command: &str) -> anyhow::Result<()> {
+    let word = command.split_whitespace().next().unwrap_or_default();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.+".contains(c);
+    if word.is_empty() || !word.chars().all(is_plain) {
+        return Ok(());
+    }
+    let mut look = Command::new("sh");
+    look.args(["-c", &format!("command -v {word}")])
+        .stdout(Stdio::null());
+    match look.status().context("cannot run a shell, sh")?.success() {
+        true => Ok(()),
+        false => bail!("`{command}` cannot be run: {word} is not installed"),
+    }
 }
 
 fn is_inside(path: &Path) -> bool {

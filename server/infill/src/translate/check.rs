@@ -130,7 +130,6 @@ impl Checker {
         let output = output.trim_end();
         let complaint = match ran.ended {
             Ended::Exit(0) => return Ok(None),
-            Ended::Exit(127) => bail!("`{command}` could not be run: {output}"),
             Ended::Exit(code) if output.is_empty() => {
                 format!("It ends with exit code {code} and says nothing.")
             }
