@@ -4,6 +4,8 @@
 //! them, and the model that was trained on them. Every pair is as it claims, and the model writes it to the letter, the
 //! wrong attempts first, whether it is asked alone or along with all others.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};

@@ -1,5 +1,7 @@
 //! Commands in the sandbox: what they cannot do, what they cannot take, and that nothing of them is left.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;

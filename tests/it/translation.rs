@@ -5,6 +5,8 @@
 //! for what they test: that each unit is done once and ends with a reason. Where translations have to be right, the model
 //! of `tests/data/translate` writes, which knows some by heart, wrong first attempts among them.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -32,6 +32,9 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("lsp-types", &["infill"]),
     ("tokio", &["infill"]),
     ("reqwest", &["infill"]),
+    ("axum", &["infill"]),
+    ("futures", &["infill"]),
+    ("prometheus", &["infill"]),
     ("clap", &["infill"]),
     ("anyhow", &["infill"]),
     // A tokenizer's file is JSON, and only `vocab` may know what is in it; a model's `config.json` likewise, `glm`.

@@ -38,6 +38,15 @@ pub struct Totals {
     pub accepted: u64,
 }
 
+/// How much there is to do right now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Jobs that have begun and are not over.
+    pub running: usize,
+    /// Jobs that wait for their turn.
+    pub waiting: usize,
+}
+
 /// The counters while they count.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {

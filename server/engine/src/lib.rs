@@ -19,7 +19,7 @@ mod store;
 mod thread;
 mod watch;
 
-pub use counters::{Counters, Totals};
+pub use counters::{Counters, Load, Totals};
 pub use draw::Sampling;
 pub use job::{Advance, Answer, Class, Ended, Job};
 pub use queue::Cancel;

@@ -4,7 +4,7 @@
 //! waited (they only need an answer), keystrokes and invoked jobs newest first, look-ahead and batch work in order.
 //! Marks what a new job supersedes. Runs nothing itself.
 
-use crate::{Answer, Class, Ended, Job, Watch, job::Rank};
+use crate::{Answer, Class, Ended, Job, Load, Watch, job::Rank};
 use std::{
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
@@ -177,10 +177,13 @@ impl Inbox {
             .retain(|running| running.number != number);
     }
 
-    /// Whether nothing runs and nothing waits.
-    pub(crate) fn is_idle(&self) -> bool {
+    /// How many jobs run and wait.
+    pub(crate) fn load(&self) -> Load {
         let state = self.lock();
-        state.running.is_empty() && state.waiting.is_empty()
+        Load {
+            running: state.running.len(),
+            waiting: state.waiting.len(),
+        }
     }
 
     /// Cancels all jobs; once they are answered, [`Inbox::wait`] ends.

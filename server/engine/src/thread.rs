@@ -6,7 +6,7 @@
 //! answered `Failed`, and the thread lives on.
 
 use crate::{
-    Answer, Cancel, Counters, Ended, Job, Watch,
+    Answer, Cancel, Counters, Ended, Job, Load, Watch,
     counters::Tally,
     job::Rank,
     queue::{Inbox, Ticket},
@@ -80,7 +80,12 @@ impl Engine {
 
     /// Whether no job runs or waits. A job whose `done` is being called counts as over.
     pub fn idle(&self) -> bool {
-        self.handle.inbox.is_idle()
+        self.load() == Load::default()
+    }
+
+    /// How much there is to do.
+    pub fn load(&self) -> Load {
+        self.handle.inbox.load()
     }
 
     /// What was done so far.

@@ -10,6 +10,7 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use glm::Quant;
 
+use crate::http::ServeArgs;
 use crate::models::pull;
 use crate::models::settings::{Choice, Device};
 use crate::sandbox::supervisor::SandboxedArgs;
@@ -48,6 +49,8 @@ pub enum Command {
     Model(ModelCommand),
     /// Let a model write on, greedily
     Generate(GenerateArgs),
+    /// Serve this model over HTTP: OpenAI's endpoints, llama.cpp's /infill, metrics
+    Serve(ServeArgs),
     /// Translate a code base from one language into another, each unit checked
     Translate(Box<TranslateArgs>),
     /// Measure this build on this machine

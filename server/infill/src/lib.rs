@@ -11,6 +11,9 @@ pub mod complete;
 pub mod documents;
 pub mod embedded;
 pub mod flags;
+pub mod http;
+pub mod input;
+mod interrupt;
 pub mod logging;
 pub mod lsp;
 pub mod models;
@@ -38,6 +41,7 @@ pub fn run(flags: Flags) -> anyhow::Result<ExitCode> {
         Command::Shards(arguments) => shards::run(&arguments)?,
         Command::Model(command) => return command::model::run(&command),
         Command::Generate(arguments) => command::generate::run(&arguments)?,
+        Command::Serve(arguments) => http::run(&arguments)?,
         Command::Translate(arguments) => return translate::run(&arguments),
         Command::Sandboxed(arguments) => return sandbox::supervisor::run(&arguments),
         Command::Bench(Bench::Latency(arguments)) => return bench::latency::run(&arguments),

@@ -51,6 +51,8 @@ pub struct ModelFacts {
     pub id: String,
     /// How many tokens it can see and write together.
     pub context: usize,
+    /// Whether it reads its question both ways, and so goes on with a text in a blank.
+    pub reads_both_ways: bool,
 }
 
 impl Rooms {
@@ -70,6 +72,7 @@ impl Rooms {
             name: model.name().to_owned(),
             id: model.id().to_owned(),
             context: model.config().context,
+            reads_both_ways: model.config().prefix,
         };
         Ok(Rooms {
             vocab: Arc::new(vocab),

@@ -32,6 +32,7 @@ use tokio::sync::Semaphore;
 use walkdir::WalkDir;
 
 use crate::flags::{ModelArgs, from_one};
+use crate::interrupt::interrupted;
 use crate::models::settings::Choice;
 use crate::rooms::Rooms;
 use crate::sandbox::{Limits, Sandbox};
@@ -202,7 +203,7 @@ async fn translate(arguments: &TranslateArgs) -> anyhow::Result<ExitCode> {
         progress: Progress::new(wanted),
         in_work: HashMap::new(),
     };
-    let over = run.all(plan, stopped()).await;
+    let over = run.all(plan, interrupted()).await;
     run.progress.end();
     let stopped = match &over {
         Ok(Over::Done) => None,
@@ -394,22 +395,4 @@ fn hash_of(folder: &Path) -> anyhow::Result<String> {
         }
     }
     Ok(format!("{:x}", hash.finalize()))
-}
-
-/// Ends when somebody wants the run to end: Ctrl+C, or CI that cancels the job.
-async fn stopped() -> String {
-    #[cfg(unix)]
-    let terminated = async {
-        use tokio::signal::unix::{SignalKind, signal};
-        match signal(SignalKind::terminate()) {
-            Ok(mut signal) => signal.recv().await,
-            Err(_) => std::future::pending().await,
-        }
-    };
-    #[cfg(not(unix))]
-    let terminated = std::future::pending::<Option<()>>();
-    tokio::select! {
-        Ok(()) = tokio::signal::ctrl_c() => "it was interrupted".to_owned(),
-        Some(()) = terminated => "it was told to end".to_owned(),
-    }
 }

@@ -7,26 +7,15 @@ use std::sync::mpsc;
 
 use anyhow::{Context as _, anyhow, bail};
 use engine::{Class, Ended, Engine, Flow, Job, Sampling, Watch};
-use grammars::Language;
-use prompt::{Around, Budget, Error, Message, Role};
+use prompt::{Budget, Error, Message, Role};
 use serde_json::json;
-use text::Snapshot;
 use vocab::Vocab;
 
 use crate::command::places;
 use crate::flags::GenerateArgs;
+use crate::input;
 use crate::models::open::{Opened, open, weights};
 use crate::models::settings::Choice;
-
-/// Tokens that end a text given as it is, by the spellings of all families.
-const ENDS: [&str; 6] = [
-    "<|endoftext|>",
-    "<|endofpiece|>",
-    "<eop>",
-    "</s>",
-    "<|user|>",
-    "<|observation|>",
-];
 
 /// Generates and prints the text, or JSON with `text`, `tokens` and `ended`.
 ///
@@ -46,8 +35,7 @@ pub fn run(arguments: &GenerateArgs) -> anyhow::Result<()> {
             let job = match arguments.raw {
                 true => {
                     let ids = opened.vocab.encode_start(text);
-                    let ends = ENDS.iter().filter_map(|end| opened.vocab.id(end));
-                    plain(&ids, arguments, &ends.collect::<Vec<_>>())?
+                    plain(&ids, arguments, &input::ends(&opened.vocab))?
                 }
                 false => framed(text, &opened, arguments.max_tokens)?,
             };
@@ -114,48 +102,24 @@ fn framed(text: &str, opened: &Opened, max_tokens: usize) -> anyhow::Result<Job>
         role: Role::User,
         content: text.to_owned(),
     };
-    let (ids, positions, part_a, advance, stops) = match prompt::chat(*template, vocab, &[message])
-    {
-        Ok(input) => (
-            input.ids,
-            input.positions,
-            input.part_a,
-            input.advance,
-            input.stops,
-        ),
+    let input = match prompt::chat(*template, vocab, &[message]) {
+        Ok(input) => input,
         Err(Error::NoChat { .. }) => {
-            let snapshot = Snapshot::new(text, Language::PLAIN);
-            let unfit = |why| anyhow!("{why}; --raw gives the prompt as it is");
-            let situation = prompt::situate(&snapshot, None, text.len()).map_err(unfit)?;
             let budget = Budget {
                 part_a: model.config().context.saturating_sub(max_tokens + 1),
                 part_b: max_tokens + 1,
             };
-            let around = Around::default();
-            let blank = prompt::build(&snapshot, &situation, vocab, *template, &around, budget);
-            let blank = blank.map_err(unfit)?;
-            (
-                blank.ids,
-                blank.positions,
-                blank.part_a,
-                blank.advance,
-                blank.stops,
-            )
+            let blank = input::blank_at_end(text, vocab, *template, budget);
+            input::of(blank.map_err(|why| anyhow!("{why}; --raw gives the prompt as it is"))?)
         }
         Err(error) => return Err(error.into()),
     };
-    Ok(Job {
-        ids,
-        positions,
-        part_a,
-        advance: crate::complete::advance(advance),
-        class: Class::Invoked,
-        stops,
+    Ok(input::job(
+        input,
+        Class::Invoked,
         max_tokens,
-        sampling: Sampling::GREEDY,
-        document: 0,
-        drafts: Vec::new(),
-    })
+        Sampling::GREEDY,
+    ))
 }
 
 /// Lets the model write to its end.

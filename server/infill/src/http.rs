@@ -1,0 +1,232 @@
+//! `infill serve`: a model over HTTP, for editors' plugins, scripts and `infill translate` on other machines.
+//!
+//! OpenAI's `/v1/completions` and `/v1/chat/completions`, llama.cpp's `/infill`, `/health`, `/metrics`. [`guard`] says
+//! who may ask, [`completions`], [`chat`] and [`infill`] what is asked, [`answers`] takes it to the engine and back,
+//! [`events`] sends it piece by piece. All of it is batch work to the engine: several clients are answered side by side,
+//! and whoever leaves ends the work that was done for him.
+
+pub mod answers;
+pub mod chat;
+pub mod completions;
+pub mod events;
+pub mod fields;
+pub mod guard;
+pub mod infill;
+pub mod metrics;
+pub mod refusal;
+pub mod stops;
+pub mod wishes;
+
+use std::io::{Write, stdout};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, bail};
+use axum::extract::{DefaultBodyLimit, State};
+use axum::middleware::from_fn_with_state;
+use axum::response::Response;
+use axum::routing::{get, post};
+use axum::serve::ListenerExt as _;
+use axum::{Router, serve};
+use clap::Args;
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, lookup_host};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::flags::ModelArgs;
+use crate::http::guard::Guard;
+use crate::http::metrics::Metrics;
+use crate::http::refusal::Refusal;
+use crate::interrupt::interrupted;
+use crate::models::settings::Choice;
+use crate::rooms::Rooms;
+
+/// Bytes of the largest request: more text than any model here can read.
+pub const LARGEST_BODY: usize = 8 << 20;
+
+/// How long answers that are being written may go on once the server is to end.
+const LAST_ANSWERS: Duration = Duration::from_secs(3);
+
+/// How long it takes at most to tell the others that there will be no more.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Arguments of `infill serve`.
+///
+/// On any address but this machine's own, a token is required: in a file, or in INFILL_SERVE_TOKEN. Clients send it as
+/// `Authorization: Bearer TOKEN`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// The address to listen at
+    #[arg(long, default_value = "127.0.0.1")]
+    pub host: String,
+    /// The port; 0 takes one that is free
+    #[arg(long, default_value_t = 8012)]
+    pub port: u16,
+    /// A file that holds the token that clients must send
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Which model to use
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+/// What all requests share.
+pub struct House {
+    /// The model, and the engine that runs it.
+    pub rooms: Rooms,
+    /// What was done so far.
+    pub metrics: Arc<Metrics>,
+    /// Who may ask.
+    pub guard: Guard,
+    /// Becomes true when answers that are being written must end.
+    pub closing: watch::Receiver<bool>,
+    /// When the server started, in seconds since 1970.
+    pub since: u64,
+}
+
+/// Serves until it is interrupted or told to end.
+///
+/// # Errors
+/// If the address cannot be listened at or needs a token, or the model cannot be opened.
+pub fn run(arguments: &ServeArgs) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("infill-runtime")
+        .enable_all()
+        .build()
+        .context("cannot start the server's threads")?;
+    let ended = runtime.block_on(listen(arguments));
+    // A prompt that is being laid out for nobody need not be finished.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn listen(arguments: &ServeArgs) -> anyhow::Result<()> {
+    let token = guard::token(arguments.token_file.as_deref())?;
+    let address = address(&arguments.host, arguments.port).await?;
+    let is_loopback = address.ip().is_loopback();
+    if token.is_none() && !is_loopback {
+        bail!(
+            "{} can be reached from other machines: give a token with --token-file FILE or in {}, \
+             or leave --host out to serve this machine alone",
+            address.ip(),
+            guard::TOKEN_VARIABLE
+        );
+    }
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen at {address}; --port 0 takes a free port"))?;
+    let folder = std::env::current_dir().context("the current folder is gone")?;
+    let choice = arguments.model.choice().or(Choice::found_from(&folder)?);
+    let rooms = tokio::task::spawn_blocking(move || Rooms::open(&choice, &|_| {})).await??;
+    let (close, closing) = watch::channel(false);
+    let house = Arc::new(House {
+        rooms,
+        metrics: Arc::new(Metrics::new()?),
+        guard: Guard { token, is_loopback },
+        closing,
+        since: seconds(),
+    });
+    let address = listener.local_addr().context("the address is gone")?;
+    let name = &house.rooms.model.name;
+    writeln!(stdout(), "serving {name} at http://{address}")
+        .context("cannot write to standard output")?;
+    until_interrupted(listener, house, close).await
+}
+
+/// The address to listen at.
+async fn address(host: &str, port: u16) -> anyhow::Result<SocketAddr> {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let mut found = lookup_host((host, port))
+        .await
+        .with_context(|| format!("--host {host} is no address"))?;
+    found
+        .next()
+        .with_context(|| format!("--host {host} has no address"))
+}
+
+/// Serves; then stops listening, gives answers that are being written some time, and tells the others that there will be
+/// no more.
+async fn until_interrupted(
+    listener: TcpListener,
+    house: Arc<House>,
+    close: watch::Sender<bool>,
+) -> anyhow::Result<()> {
+    let (leave, mut leaving) = watch::channel(false);
+    let listener = listener.tap_io(|stream| {
+        // Pieces of an answer are small and must not wait for one another.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!("a connection sends its pieces late: {error}");
+        }
+    });
+    let left = async move {
+        // An error means that the other end is gone, which is as good a reason.
+        let _ = leaving.wait_for(|&leaves| leaves).await;
+    };
+    let serving = serve(listener, router(house)).with_graceful_shutdown(left);
+    let mut serving = pin!(serving.into_future());
+    tokio::select! {
+        ended = &mut serving => return ended.context("the server broke off"),
+        why = interrupted() => tracing::info!("the server ends: {why}"),
+    }
+    leave.send_replace(true);
+    if timeout(LAST_ANSWERS, &mut serving).await.is_err() {
+        close.send_replace(true);
+        if timeout(LAST_WORDS, &mut serving).await.is_err() {
+            tracing::warn!("a client was left in mid-answer: it did not read what was sent");
+        }
+    }
+    Ok(())
+}
+
+/// What is where.
+fn router(house: Arc<House>) -> Router {
+    Router::new()
+        .route("/health", get(health))
+        .route("/metrics", get(metrics::tell))
+        .route("/v1/models", get(models))
+        .route("/v1/completions", post(completions::answer))
+        .route("/v1/chat/completions", post(chat::answer))
+        .route("/infill", post(infill::answer))
+        .fallback(|| async { Refusal::unknown_path() })
+        .method_not_allowed_fallback(|| async { Refusal::wrong_method() })
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(from_fn_with_state(Arc::clone(&house), guard::check))
+        .layer(from_fn_with_state(Arc::clone(&house), metrics::count))
+        .with_state(house)
+}
+
+async fn health() -> Response {
+    json_response(&json!({ "status": "ok" }))
+}
+
+async fn models(State(house): State<Arc<House>>) -> Response {
+    let model = &house.rooms.model;
+    json_response(&json!({
+        "object": "list",
+        "data": [{
+            "id": model.name,
+            "object": "model",
+            "created": house.since,
+            "owned_by": "infill",
+            "max_model_len": model.context,
+        }],
+    }))
+}
+
+/// A response of JSON.
+pub fn json_response(value: &Value) -> Response {
+    let body = value.to_string();
+    let kind = (axum::http::header::CONTENT_TYPE, "application/json");
+    axum::response::IntoResponse::into_response(([kind], body))
+}
+
+/// Seconds since 1970.
+pub fn seconds() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default().as_secs()
+}
