@@ -50,6 +50,9 @@ mod readme;
 // Commands in the sandbox: what they cannot do and cannot take, and that nothing of them is left.
 mod sandbox;
 
+// `infill serve`: what clients of OpenAI's and llama.cpp's servers ask, who may ask, and leaving early.
+mod serving;
+
 // What every file keeps to: its opening line, its size, its place, and no addresses in scripts.
 mod tidy;
 
