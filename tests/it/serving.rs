@@ -127,7 +127,7 @@ fn a_completion_is_that_of_the_command_line_and_stops_where_it_should() {
         whole.trim_end(),
         String::from_utf8(generated.stdout).unwrap().trim_end()
     );
-    assert!(whole.chars().count() > 3, "{whole}");
+    assert!(whole.chars().count() >= 3, "{whole}");
 
     let middle: String = whole.chars().skip(2).take(2).collect();
     let stopped = server.completion(json!({ "stop": [middle] }));

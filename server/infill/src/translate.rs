@@ -295,6 +295,10 @@ fn checker(arguments: &CheckArgs) -> anyhow::Result<Checker> {
     for command in [&arguments.check, &arguments.test].into_iter().flatten() {
         check_there_is(command)?;
     }
+    let has_commands = arguments.check.is_some() || arguments.test.is_some();
+    if has_commands && !Sandbox::CUTS_NETWORK {
+        eprintln!("infill: on this system --check and --test have the network that you have");
+    }
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(Checker {
         check: arguments.check.clone(),
