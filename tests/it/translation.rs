@@ -254,6 +254,7 @@ fn what_is_drawn_is_the_same_every_time_and_in_any_company() {
     let first = draw("a", "1", "1");
     assert_eq!(first, draw("b", "1", "6"));
     assert_ne!(first, draw("c", "2", "6"));
+    assert_ne!(first, draw("d", "18446744073709551615", "6"));
     assert_eq!(first["unit-0"]["attempts"], 3);
 }
 
@@ -501,6 +502,24 @@ fn a_repair_that_is_not_allowed_is_not_made() {
         code == 3 && said.contains("24 units: 23 passed, 1 parses"),
         "{said}"
     );
+}
+
+#[test]
+fn half_of_a_translation_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = [
+        "--jsonl",
+        "pairs/python-javascript.jsonl",
+        "--repair",
+        "0",
+        "--max-tokens",
+        "12",
+    ];
+    let (code, said) = translate_pairs(folder.path(), "javascript", &list);
+    assert!(code == 3 && said.contains("24 units: 24 failed"), "{said}");
+    let found = results(&folder.path().join("translations.jsonl"));
+    let is_told = |line: &Value| line["reason"].as_str().unwrap().contains("cut off");
+    assert!(found.values().all(is_told), "{found:?}");
 }
 
 #[test]

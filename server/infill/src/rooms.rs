@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use anyhow::{anyhow, bail};
 use cache::Store;
-use engine::Engine;
+use engine::{Answer, Engine, Job, Watch};
 use prompt::Template;
+use tokio::sync::oneshot;
 use vocab::Vocab;
 
+use crate::complete::CancelOnDrop;
 use crate::complete::anchors::Anchors;
 use crate::models::open::{Opened, open, source};
 use crate::models::settings::Choice;
@@ -83,6 +85,17 @@ impl Rooms {
             window: choice.window.unwrap_or(WINDOW_TOKENS),
             model: facts,
         })
+    }
+
+    /// Lets the engine run a job; dropping the future cancels it. None if the engine has stopped.
+    pub async fn run(&self, job: Job, watch: Box<dyn Watch>) -> Option<Answer> {
+        let (done, answer) = oneshot::channel();
+        let send = Box::new(move |answer| {
+            // Nobody listens any more if the future was dropped.
+            let _ = done.send(answer);
+        });
+        let _cancel = CancelOnDrop(self.engine.submit(job, watch, send));
+        answer.await.ok()
     }
 }
 

@@ -5,11 +5,10 @@
 
 use std::sync::Arc;
 
-use engine::{Class, Ended, Flow, Job, Watch};
+use engine::{Class, Ended, Flow, Watch};
 use prompt::{Request, Template};
-use tokio::sync::oneshot;
 
-use crate::complete::{CancelOnDrop, advance};
+use crate::input;
 use crate::rooms::Rooms;
 
 /// One answer to write.
@@ -97,30 +96,11 @@ async fn by_engine(rooms: &Rooms, order: &Order) -> Result<Written, Failure> {
             rooms.model.name, rooms.model.context
         )));
     }
-    let job = Job {
-        advance: advance(input.advance),
-        ids: input.ids,
-        positions: input.positions,
-        part_a: input.part_a,
-        class: Class::Batch,
-        stops: input.stops,
-        max_tokens: order.max_tokens.min(room),
-        sampling: order.sampling,
-        document: 0,
-        drafts: Vec::new(),
-    };
-    let (done, answer) = oneshot::channel();
-    let cancel = rooms.engine.submit(
-        job,
-        Box::new(ToItsEnd),
-        Box::new(move |answer| {
-            // Nobody listens any more if the future was dropped.
-            let _ = done.send(answer);
-        }),
-    );
-    let _cancel = CancelOnDrop(cancel);
+    let most = order.max_tokens.min(room);
+    let job = input::job(input, Class::Batch, most, order.sampling);
     let stopped = || Failure::Unavailable("the engine has stopped".to_owned());
-    let answer = answer.await.map_err(|_| stopped())?;
+    let answer = rooms.run(job, Box::new(ToItsEnd)).await;
+    let answer = answer.ok_or_else(stopped)?;
     match answer.ended {
         Ended::Failed(why) => Err(Failure::Refused(format!(
             "the model could not be run: {why}"

@@ -5,20 +5,40 @@
 
 use prompt::{Request, Translation};
 
-/// The translation in an answer to this request; it ends with its last line's end.
-pub fn code(translation: &Translation, request: &Request, written: &str) -> String {
-    let code = match request {
-        Request::Chat(_) => finish::unfenced(written),
+/// The translation in an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Code {
+    /// Its text, up to its last line's end.
+    pub text: String,
+    /// Whether the answer was cut off before the translation was over.
+    pub is_cut_off: bool,
+}
+
+/// The translation in an answer to this request. `is_whole` says whether the model ended it.
+pub fn code(translation: &Translation, request: &Request, written: &str, is_whole: bool) -> Code {
+    let (code, is_over) = match request {
+        Request::Chat(_) => (finish::unfenced(written), has_closed_fence(written)),
         Request::Text(_) => {
             let begun = translation.begun(request);
-            let end = run_on(translation, written).unwrap_or(written.len());
-            format!("{begun}{}", &written[..end])
+            let end = run_on(translation, written);
+            let own = &written[..end.unwrap_or(written.len())];
+            (format!("{begun}{own}"), end.is_some())
         }
     };
-    match code.trim_end() {
+    let text = match code.trim_end() {
         "" => String::new(),
         code => format!("{}\n", code.trim_start_matches('\n')),
+    };
+    Code {
+        text,
+        is_cut_off: !(is_whole || is_over),
     }
+}
+
+/// Whether the code is over, and at most words of the model's are not.
+fn has_closed_fence(written: &str) -> bool {
+    let is_fence = |line: &&str| line.trim_start().starts_with("```");
+    written.lines().filter(is_fence).count() > 1
 }
 
 /// Where a next exercise begins: a line that names it, or one of the two languages.
@@ -62,27 +82,26 @@ mod tests {
         };
         let chat = Request::Chat(Vec::new());
         let text = Request::Text(String::new());
-        for (request, written, expected) in [
-            (&chat, "Sure:\n```rust\nfn f() {}\n\n```\n", "fn f() {}\n"),
-            (&chat, "", ""),
-            (&text, "    1\n}\n", "fn f() -> i32 {\n    1\n}\n"),
+        let body = "fn f() -> i32 {\n    1\n}\n";
+        for (request, written, is_over, expected) in [
             (
-                &text,
-                "    1\n}\ncode translation\nPython:\n",
-                "fn f() -> i32 {\n    1\n}\n",
+                &chat,
+                "Sure:\n```rust\nfn f() {}\n\n```\n",
+                true,
+                "fn f() {}\n",
             ),
-            (
-                &text,
-                "    1\n}\n\nPython:\nx",
-                "fn f() -> i32 {\n    1\n}\n",
-            ),
-            (
-                &text,
-                "    1\n}\n# language: Python\nx",
-                "fn f() -> i32 {\n    1\n}\n",
-            ),
+            (&chat, "```rust\nfn f() {}\n", false, "fn f() {}\n"),
+            (&chat, "", false, ""),
+            (&text, "    1\n}\n", false, body),
+            (&text, "    1\n}\ncode translation\nPython:\n", true, body),
+            (&text, "    1\n}\n\nPython:\nx", true, body),
+            (&text, "    1\n}\n# language: Python\nx", true, body),
         ] {
-            assert_eq!(code(&translation, request, written), expected, "{written}");
+            for is_whole in [true, false] {
+                let found = code(&translation, request, written, is_whole);
+                assert_eq!(found.text, expected, "{written}");
+                assert_eq!(found.is_cut_off, !is_whole && !is_over, "{written}");
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use anyhow::{Context as _, anyhow};
 use prompt::{Attempt, Translation};
 use tokio::task::JoinSet;
 
-use crate::translate::answer;
+use crate::translate::answer::{self, Code};
 use crate::translate::check::{Checker, Verdict};
 use crate::translate::journal::{Outcome, Status};
 use crate::translate::unit::Unit;
@@ -73,7 +73,8 @@ impl Way {
             };
             let mut last = None;
             for code in answers {
-                let verdict = self.checker.judge(unit, &code).await?;
+                let verdict = self.judge(unit, &code).await?;
+                let code = code.text;
                 let is_better = |than: &Tried| verdict.status > than.verdict.status;
                 if last.as_ref().is_none_or(is_better) {
                     last = Some(Tried { code, verdict });
@@ -101,6 +102,19 @@ impl Way {
         best.map(Ok).context("at least one attempt is made")
     }
 
+    async fn judge(&self, unit: &Unit, code: &Code) -> anyhow::Result<Verdict> {
+        let verdict = self.checker.judge(unit, &code.text).await?;
+        // Half of a translation may be read by a grammar, too.
+        Ok(match code.is_cut_off && verdict.status < Status::Compiles {
+            true => Verdict {
+                status: Status::Failed,
+                complaint: "It is not finished: the answer became too long and was cut off."
+                    .to_owned(),
+            },
+            false => verdict,
+        })
+    }
+
     fn is_good(&self, tried: &Tried) -> bool {
         tried.verdict.status >= self.checker.best()
     }
@@ -113,7 +127,7 @@ impl Way {
         round: u32,
         count: u32,
         outcome: &mut Outcome,
-    ) -> anyhow::Result<Result<Vec<String>, String>> {
+    ) -> anyhow::Result<Result<Vec<Code>, String>> {
         let translation = Translation {
             from: unit.from,
             to: unit.to,
@@ -128,7 +142,8 @@ impl Way {
         for sample in 0..count {
             let writer = Arc::clone(&self.writer);
             // Each attempt of a unit draws otherwise.
-            let seed = self.sampling.seed + u64::from(round * self.samples + sample);
+            let number = u64::from(round) * u64::from(self.samples) + u64::from(sample);
+            let seed = self.sampling.seed.wrapping_add(number);
             let order = Order {
                 request: request.clone(),
                 sampling: engine::Sampling {
@@ -148,7 +163,8 @@ impl Way {
                     outcome.attempts += 1;
                     outcome.read += written.read as u64;
                     outcome.written += written.written as u64;
-                    codes.push(answer::code(&translation, &request, &written.text));
+                    let (text, is_whole) = (&written.text, written.is_whole);
+                    codes.push(answer::code(&translation, &request, text, is_whole));
                 }
                 Err(Failure::Refused(why)) => return Ok(Err(why)),
                 Err(Failure::Unavailable(why)) => return Err(anyhow!(why)),

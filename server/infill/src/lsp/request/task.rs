@@ -4,17 +4,17 @@
 
 use std::sync::Arc;
 
-use engine::{Class, Ended, Flow, Job, Sampling, Watch};
+use engine::{Class, Ended, Flow, Sampling, Watch};
 use finish::unfenced;
 use grammars::Language;
 use prompt::{Kind, Task};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tower_lsp::lsp_types::{NumberOrString, Range, TextDocumentIdentifier};
 use vocab::Stream;
 
-use crate::complete::{CancelOnDrop, advance};
+use crate::input;
 use crate::lsp::convert;
 use crate::lsp::session::Session;
 use crate::rooms::Rooms;
@@ -137,35 +137,14 @@ async fn ask(
             rooms.model.name
         )));
     }
-    let job = Job {
-        advance: advance(input.advance),
-        ids: input.ids,
-        positions: input.positions,
-        part_a: input.part_a,
-        class: Class::Batch,
-        stops: input.stops,
-        max_tokens: room.min(MOST_TOKENS),
-        sampling: Sampling::GREEDY,
-        document: 0,
-        drafts: Vec::new(),
-    };
-    let (done, answer) = oneshot::channel();
+    let most = room.min(MOST_TOKENS);
+    let job = input::job(input, Class::Batch, most, Sampling::GREEDY);
     let teller = Teller {
         stream: Stream::new(Arc::clone(&rooms.vocab)),
         said,
     };
-    let cancel = rooms.engine.submit(
-        job,
-        Box::new(teller),
-        Box::new(move |answer| {
-            // Nobody listens any more if the request was cancelled.
-            let _ = done.send(answer);
-        }),
-    );
-    let _cancel = CancelOnDrop(cancel);
-    let answer = answer
-        .await
-        .map_err(|_| Refused::Model("the engine has stopped".to_owned()))?;
+    let answer = rooms.run(job, Box::new(teller)).await;
+    let answer = answer.ok_or_else(|| Refused::Model("the engine has stopped".to_owned()))?;
     match answer.ended {
         Ended::Failed(why) => Err(Refused::Model(format!("the model could not be run: {why}"))),
         _ => Ok(rooms.vocab.decode(&answer.ids)),
