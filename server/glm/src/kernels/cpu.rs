@@ -33,3 +33,14 @@ fn has_avx2() -> bool {
         && is_x86_feature_detected!("fma")
         && is_x86_feature_detected!("f16c")
 }
+
+/// Whether the machine has the instructions that the fastest versions are compiled for: those of [`has_avx2`] and
+/// AVX-512 with VNNI.
+#[cfg(target_arch = "x86_64")]
+fn has_avx512() -> bool {
+    has_avx2()
+        && is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vnni")
+}

@@ -12,6 +12,10 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod lanes;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 
@@ -45,7 +49,13 @@ pub fn matmul_packed(
     first: usize,
     pool: &Pool,
 ) {
-    multiply(x, weight, bias, false, out, first, pool);
+    multiply(
+        best(),
+        x,
+        weight,
+        &Out::new(weight, bias, false, out, first, x.count()),
+        pool,
+    );
 }
 
 /// out(t, first + n) ← out(t, first + n) + Σ x(t, k) · weight(n, k), for the rest of activations.
@@ -59,29 +69,21 @@ pub fn add_packed(
     first: usize,
     pool: &Pool,
 ) {
-    multiply(x, weight, &[], true, out, first, pool);
+    multiply(
+        best(),
+        x,
+        weight,
+        &Out::new(weight, &[], true, out, first, x.count()),
+        pool,
+    );
 }
 
-fn multiply(
-    x: &Activations,
-    weight: &PackedMatrix,
-    bias: &[f32],
-    adds: bool,
-    out: &mut [f32],
-    first: usize,
-    pool: &Pool,
-) {
+fn multiply(way: Way, x: &Activations, weight: &PackedMatrix, out: &Out, pool: &Pool) {
     let (count, outputs, panels) = (x.count(), weight.rows(), weight.panel_count());
     if count == 0 || outputs == 0 {
         return;
     }
-    let stride = out.len() / count;
     assert_eq!(x.blocks(), weight.columns().div_ceil(BLOCK), "inputs");
-    assert!(
-        out.len() == count * stride && first + outputs <= stride,
-        "room for all outputs"
-    );
-    assert!(bias.is_empty() || bias.len() == outputs, "a bias an output");
     let fitting = CHUNK / (x.blocks().max(1) * 2 * BLOCK) / TILE * TILE;
     let chunks = count.div_ceil(fitting.clamp(TILE, MOST_ROWS));
     let rows = count.div_ceil(chunks).next_multiple_of(TILE);
@@ -90,15 +92,6 @@ fn multiply(
     let shares = tasks.div_ceil(chunks).min(panels);
     let share = panels.div_ceil(shares);
     let shares = panels.div_ceil(share);
-    let out = Out {
-        // SAFETY: `first` is within the first row.
-        numbers: unsafe { out.as_mut_ptr().add(first) },
-        stride,
-        outputs,
-        bias,
-        scales: weight.scales(),
-        adds,
-    };
     let product = Product { x, weight, out };
     pool.run(chunks * shares, &|task| {
         let (chunk, first) = (task % chunks, task / chunks * share);
@@ -107,9 +100,12 @@ fn multiply(
             rows: rows.min(count.saturating_sub(chunk * rows)),
             panels: first..panels.min(first + share),
         };
-        product.run(&part);
+        way(&product, &part);
     });
 }
+
+/// A way to multiply some rows by some panels.
+type Way = fn(&Product, &Part);
 
 /// Some rows by some panels.
 struct Part {
@@ -122,23 +118,37 @@ struct Part {
 struct Product<'a> {
     x: &'a Activations,
     weight: &'a PackedMatrix,
-    out: Out<'a>,
+    out: &'a Out<'a>,
+}
+
+/// All ways to multiply that this machine has, the fastest first. Each gives the same, to the last bit.
+fn ways() -> impl Iterator<Item = Way> {
+    let plain: Way = |product, part| product.run_widened(part, add);
+    #[cfg(target_arch = "x86_64")]
+    let fast = {
+        // SAFETY: the machine has the instructions, as is seen before a way is given.
+        let avx512: Way = |product, part| unsafe { avx512::run(product, part) };
+        // SAFETY: the same.
+        let avx2: Way = |product, part| unsafe { avx2::run(product, part) };
+        [(super::has_avx512(), avx512), (super::has_avx2(), avx2)]
+    };
+    #[cfg(target_arch = "aarch64")]
+    let fast = {
+        let neon: Way = |product, part| product.run_widened(part, neon::add);
+        [(true, neon)]
+    };
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let fast = [];
+    let fast = fast.into_iter().filter(|(has, _)| *has);
+    fast.map(|(_, way)| way).chain([plain])
+}
+
+/// The fastest way.
+fn best() -> Way {
+    ways().next().expect("the plain way is always there")
 }
 
 impl Product<'_> {
-    fn run(&self, part: &Part) {
-        #[cfg(target_arch = "x86_64")]
-        if super::has_avx2() {
-            // SAFETY: the machine has the instructions.
-            unsafe { avx2::run(self, part) };
-            return;
-        }
-        #[cfg(target_arch = "aarch64")]
-        self.run_widened(part, neon::add);
-        #[cfg(not(target_arch = "aarch64"))]
-        self.run_widened(part, add);
-    }
-
     /// A row at a time by a widened block; `add` is [`add`] or as good.
     fn run_widened(&self, part: &Part, add: impl Add) {
         match self.weight.packing() {
@@ -220,7 +230,6 @@ impl Widened<'_> {
 }
 
 /// The plain version of what [`Add`] says.
-#[cfg(any(not(target_arch = "aarch64"), test))]
 #[inline(always)]
 fn add(block: &Widened, x: &[i16], sum: i32, totals: &mut [f32; PANEL]) {
     let scaled = block.packing.scaled();
@@ -240,6 +249,28 @@ fn add(block: &Widened, x: &[i16], sum: i32, totals: &mut [f32; PANEL]) {
     block.take_minima(sum, totals);
 }
 
+/// Where the integers of `M` rows of activations lie.
+#[cfg(target_arch = "x86_64")]
+struct RowPlaces<const M: usize> {
+    numbers: [*const i16; M],
+    halves: [*const i32; M],
+    sums: [*const i32; M],
+}
+
+#[cfg(target_arch = "x86_64")]
+impl<const M: usize> RowPlaces<M> {
+    /// # Panics
+    /// If there are not so many rows.
+    fn new(product: &Product, first: usize) -> RowPlaces<M> {
+        assert!(first + M <= product.x.count());
+        RowPlaces {
+            numbers: std::array::from_fn(|row| product.x.numbers(first + row).as_ptr()),
+            halves: std::array::from_fn(|row| product.x.halves(first + row).as_ptr()),
+            sums: std::array::from_fn(|row| product.x.sums(first + row).as_ptr()),
+        }
+    }
+}
+
 /// Where the products go.
 struct Out<'a> {
     /// The first output of the first row.
@@ -256,7 +287,36 @@ struct Out<'a> {
 // SAFETY: tasks write to different numbers, as `matmul_packed` shares them out.
 unsafe impl Sync for Out<'_> {}
 
-impl Out<'_> {
+impl<'a> Out<'a> {
+    /// Room in `out` for the products of `count` rows: those of a row begin with its number `first`.
+    ///
+    /// # Panics
+    /// If a size is wrong.
+    fn new(
+        weight: &'a PackedMatrix,
+        bias: &'a [f32],
+        adds: bool,
+        out: &'a mut [f32],
+        first: usize,
+        count: usize,
+    ) -> Out<'a> {
+        let outputs = weight.rows();
+        let (size, stride) = (out.len(), out.len() / count.max(1));
+        assert!(
+            size == count * stride && (count == 0 || first + outputs <= stride),
+            "room for all outputs"
+        );
+        assert!(bias.is_empty() || bias.len() == outputs, "a bias an output");
+        Out {
+            numbers: out[first.min(size)..].as_mut_ptr(),
+            stride,
+            outputs,
+            bias,
+            scales: weight.scales(),
+            adds,
+        }
+    }
+
     /// Writes a panel's 16 outputs of one row, leaving out those that only fill up the last panel.
     ///
     /// # Safety
@@ -297,6 +357,7 @@ mod tests {
         fixture::Random,
         kernels::{Rows, packed::tests::STORED, reference},
     };
+    use std::{cell::RefCell, hint::black_box, time::Instant};
 
     /// Rows, outputs, inputs in units of a group.
     const SHAPES: [(usize, usize, usize); 14] = [
@@ -316,48 +377,28 @@ mod tests {
         (250, 20, 17),
     ];
 
-    fn product(
+    fn product(x: &[f32], weight: &PackedMatrix, bias: &[f32], threads: usize) -> Vec<f32> {
+        product_by(best(), x, weight, bias, &Pool::new(threads).unwrap())
+    }
+
+    fn product_by(
+        way: Way,
         x: &[f32],
         weight: &PackedMatrix,
         bias: &[f32],
-        threads: usize,
-        is_plain: bool,
+        pool: &Pool,
     ) -> Vec<f32> {
-        let pool = Pool::new(threads).unwrap();
         let rows = Rows::new(x, weight.columns());
         let mut activations = Activations::default();
-        activations.set(rows, &pool);
+        activations.set(rows, pool);
         let mut out = vec![f32::NAN; rows.count() * weight.rows()];
-        if !is_plain {
-            matmul_packed(&activations, weight, bias, &mut out, 0, &pool);
-            return out;
-        }
-        let numbers = out.as_mut_ptr();
-        let product = Product {
-            x: &activations,
-            weight,
-            out: Out {
-                numbers,
-                stride: weight.rows(),
-                outputs: weight.rows(),
-                bias,
-                scales: weight.scales(),
-                adds: false,
-            },
-        };
-        for first_row in (0..rows.count()).step_by(MOST_ROWS) {
-            let part = Part {
-                first_row,
-                rows: MOST_ROWS.min(rows.count() - first_row),
-                panels: 0..weight.panel_count(),
-            };
-            product.run_widened(&part, add);
-        }
+        let room = Out::new(weight, bias, false, &mut out, 0, rows.count());
+        multiply(way, &activations, weight, &room, pool);
         out
     }
 
     #[test]
-    fn close_to_the_reference_and_equal_to_the_plain_version() {
+    fn close_to_the_reference_and_equal_in_all_ways() {
         let mut random = Random::new(2);
         for (stored, _) in STORED {
             for (count, outputs, groups) in SHAPES {
@@ -369,10 +410,15 @@ mod tests {
                 let x = random.normal(count * inputs);
                 for bias in [vec![], random.normal(outputs)] {
                     let want = reference::matmul(Rows::new(&x, inputs), &weight, &bias);
-                    let got = product(&x, &weight, &bias, 2, false);
+                    let got = product(&x, &weight, &bias, 2);
                     reference::assert_close(&got, &want, 2e-4);
-                    let plain = product(&x, &weight, &bias, 1, true);
-                    assert!(same(&got, &plain), "{stored:?} {count}×{inputs}×{outputs}");
+                    for (number, way) in ways().enumerate() {
+                        let by_way = product_by(way, &x, &weight, &bias, &Pool::new(1).unwrap());
+                        assert!(
+                            same(&got, &by_way),
+                            "{stored:?} {count}×{inputs}×{outputs}, way {number}"
+                        );
+                    }
                 }
             }
         }
@@ -387,12 +433,12 @@ mod tests {
             let weight = random.packed(stored, outputs, inputs);
             let bias = random.normal(outputs);
             let x = random.normal(300 * inputs);
-            let all = product(&x, &weight, &bias, 1, false);
+            let all = product(&x, &weight, &bias, 1);
             for count in (1..15).chain([67, 128, 300]) {
                 for threads in [1, 2, 5] {
                     let first = (17 * count) % (301 - count);
                     let x = &x[first * inputs..][..count * inputs];
-                    let got = product(x, &weight, &bias, threads, false);
+                    let got = product(x, &weight, &bias, threads);
                     let want = &all[first * outputs..][..count * outputs];
                     assert!(
                         same(&got, want),
@@ -410,13 +456,78 @@ mod tests {
             let weight = Random::new(4).packed(stored, 20, inputs);
             let mut x = vec![0.0; 2 * inputs];
             x[inputs..].fill(f32::INFINITY);
-            let out = product(&x, &weight, &[], 1, false);
+            let out = product(&x, &weight, &[], 1);
             assert_eq!(out[..20], [0.0; 20], "{stored:?}");
             let after = &out[20..];
             assert!(
                 after.iter().all(|x| x.is_nan()),
                 "0 × ∞ shows what went wrong before"
             );
+        }
+    }
+
+    /// How near products of many rows come to what the processor's multiply-adds allow.
+    /// `cargo test --release -p glm -- --ignored --nocapture multiply_adds`
+    #[test]
+    #[ignore = "a measurement"]
+    #[cfg(target_arch = "x86_64")]
+    fn what_multiply_adds_allow() {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let pool = Pool::new(threads).unwrap();
+        let best = |work: &dyn Fn(), count: usize| {
+            let times = (0..15).map(|_| {
+                let began = Instant::now();
+                work();
+                began.elapsed().as_secs_f64()
+            });
+            count as f64 / times.fold(f64::INFINITY, f64::min) / 1e9
+        };
+        let inputs: [i32; 64] = std::array::from_fn(|i| i as i32 * 77_777);
+        let has = [super::super::has_avx512(), super::super::has_avx2()];
+        // SAFETY: a loop is run only if the machine has its instructions.
+        let loops: [(_, fn(&[i32; 64]) -> i32, _); 2] = unsafe {
+            [
+                (
+                    "AVX-512 with VNNI",
+                    |inputs| avx512::bare(inputs),
+                    avx512::BARE,
+                ),
+                ("AVX2", |inputs| avx2::bare(inputs), avx2::BARE),
+            ]
+        };
+        let loops = loops.into_iter().zip(has).filter(|(_, has)| *has);
+        for (((name, bare, count), _), way) in loops.zip(ways()) {
+            let alone = || {
+                pool.run(threads, &|_| {
+                    black_box(bare(black_box(&inputs)));
+                });
+            };
+            let limit = best(&alone, threads * count);
+            println!(
+                "{name}, {threads} threads: {limit:.1} thousand million multiply-adds a second at most"
+            );
+            let (outputs, columns) = (2816, 512);
+            let mut random = Random::new(1);
+            for (stored, _) in STORED {
+                let weight = random.packed(stored, outputs, columns);
+                print!("  {stored:?}:");
+                for rows in [1, 4, 8, 16, 32, 512] {
+                    let x = random.normal(rows * columns);
+                    let mut activations = Activations::default();
+                    activations.set(Rows::new(&x, columns), &pool);
+                    let out = RefCell::new(vec![0.0; rows * outputs]);
+                    let product = || {
+                        let mut out = out.borrow_mut();
+                        let room = Out::new(&weight, &[], false, &mut out, 0, rows);
+                        for _ in 0..512 / rows {
+                            multiply(way, &activations, &weight, &room, &pool);
+                        }
+                    };
+                    let reached = best(&product, 512 * outputs * columns);
+                    print!(" {rows} rows {reached:.1} ({:.2})", reached / limit);
+                }
+                println!();
+            }
         }
     }
 

@@ -1,9 +1,7 @@
 //! The products on AVX2: each multiply-add takes two inputs for eight outputs.
 
-mod lanes;
-
-use super::{BLOCK, MOST_ROWS, PANEL, Packing, Part, Product, TILE, WIDE};
-use lanes::{Int4, Int8, Lanes, Q4_0, Q4K, Q5K, Q6K, Q8_0, Two};
+use super::lanes::{Int4, Int8, Lanes, Q4_0, Q4K, Q5K, Q6K, Q8_0, Two};
+use super::{BLOCK, MOST_ROWS, PANEL, Packing, Part, Product, RowPlaces, TILE, WIDE};
 use std::arch::x86_64::*;
 
 /// Blocks of a panel that are widened at a time: 8 KiB of weights.
@@ -59,7 +57,7 @@ fn few<L: Lanes, const M: usize>(product: &Product, first_row: usize, panel: usi
     let blocks = product.x.blocks();
     assert_eq!(weights.len(), product.weight.groups() * packing.group());
     assert_eq!(product.weight.groups() * per_group, blocks);
-    let rows = Rows::<M>::new(product, first_row);
+    let rows = RowPlaces::<M>::new(product, first_row);
     let mut totals = [[_mm256_setzero_ps(); 2]; M];
     for (at, group) in weights.chunks_exact(packing.group()).enumerate() {
         let group = group.as_ptr();
@@ -82,25 +80,7 @@ fn few<L: Lanes, const M: usize>(product: &Product, first_row: usize, panel: usi
     }
 }
 
-/// Where the integers of `M` rows of activations lie.
-struct Rows<const M: usize> {
-    numbers: [*const i16; M],
-    halves: [*const i32; M],
-    sums: [*const i32; M],
-}
-
-impl<const M: usize> Rows<M> {
-    /// # Panics
-    /// If there are not so many rows.
-    fn new(product: &Product, first: usize) -> Rows<M> {
-        assert!(first + M <= product.x.count());
-        Rows {
-            numbers: std::array::from_fn(|row| product.x.numbers(first + row).as_ptr()),
-            halves: std::array::from_fn(|row| product.x.halves(first + row).as_ptr()),
-            sums: std::array::from_fn(|row| product.x.sums(first + row).as_ptr()),
-        }
-    }
-
+impl<const M: usize> RowPlaces<M> {
     /// Adds the products with one block to the totals.
     ///
     /// # Safety
@@ -334,7 +314,7 @@ impl Wide {
         totals: &mut [[f32; PANEL]],
     ) {
         assert!(count <= RANGE && first + count <= product.x.blocks() && totals.len() >= M);
-        let rows = Rows::<M>::new(product, row);
+        let rows = RowPlaces::<M>::new(product, row);
         let scaled = L::PACKING.scaled();
         let parts = BLOCK / scaled;
         for slot in 0..count {
@@ -388,80 +368,29 @@ unsafe fn loaded(at: *const f32) -> Two<__m256> {
     unsafe { [_mm256_load_ps(at), _mm256_load_ps(at.add(8))] }
 }
 
+/// How many multiply-adds [`bare`] makes.
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        fixture::Random,
-        kernels::{
-            Rows,
-            cpu::{Activations, Pool, matmul_packed},
-            packed::tests::STORED,
-        },
-    };
-    use std::{hint::black_box, time::Instant};
+pub(super) const BARE: usize = ROUNDS * TILE * 2 * 16;
 
-    /// Rounds of the loop that does nothing but multiply and add.
-    const ROUNDS: usize = 2_000_000;
+#[cfg(test)]
+const ROUNDS: usize = 2_000_000;
 
-    /// Multiply-adds as a tile of [`TILE`] rows makes them, all from the first-level cache.
-    #[target_feature(enable = "avx2")]
-    fn multiply_adds(weights: &[Two<__m256i>; 64], inputs: &[i32; 64]) -> [Two<__m256i>; TILE] {
-        let mut sums = [[_mm256_setzero_si256(); 2]; TILE];
-        for round in 0..ROUNDS {
-            let weights = &weights[round % 64];
-            for (row, sums) in sums.iter_mut().enumerate() {
-                let input = _mm256_set1_epi32(inputs[(round + row) % 64]);
-                for (sum, weights) in sums.iter_mut().zip(weights) {
-                    *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(*weights, input));
-                }
+/// Nothing but multiply-adds, as a tile of [`TILE`] rows makes them, all from the first-level cache.
+#[cfg(test)]
+#[target_feature(enable = "avx2")]
+pub(super) fn bare(inputs: &[i32; 64]) -> i32 {
+    let weights = std::hint::black_box([[_mm256_set1_epi16(3); 2]; 64]);
+    let mut sums = [[_mm256_setzero_si256(); 2]; TILE];
+    for round in 0..ROUNDS {
+        let weights = &weights[round % 64];
+        for (row, sums) in sums.iter_mut().enumerate() {
+            let input = _mm256_set1_epi32(inputs[(round + row) % 64]);
+            for (sum, weights) in sums.iter_mut().zip(weights) {
+                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(*weights, input));
             }
         }
-        sums
     }
-
-    /// How near products of many rows come to what the processor's multiply-adds allow.
-    /// `cargo test --release -p glm -- --ignored --nocapture multiply_adds`
-    #[test]
-    #[ignore = "a measurement"]
-    fn what_multiply_adds_allow() {
-        if !crate::kernels::cpu::has_avx2() {
-            return;
-        }
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let pool = Pool::new(threads).unwrap();
-        let inputs: [i32; 64] = std::array::from_fn(|i| i as i32 * 77_777);
-        let best = |work: &dyn Fn(), count: usize| {
-            let times = (0..15).map(|_| {
-                let began = Instant::now();
-                work();
-                began.elapsed().as_secs_f64()
-            });
-            count as f64 / times.fold(f64::INFINITY, f64::min) / 1e9
-        };
-        let bare = || {
-            pool.run(threads, &|_| {
-                // SAFETY: the machine has the instructions; any bits are integers.
-                unsafe {
-                    let weights = [[_mm256_set1_epi16(3); 2]; 64];
-                    black_box(multiply_adds(black_box(&weights), black_box(&inputs)));
-                }
-            });
-        };
-        let limit = best(&bare, threads * ROUNDS * TILE * 2 * 16);
-        println!("{threads} threads, {limit:.1} thousand million multiply-adds a second at most");
-        let (rows, outputs, columns) = (512, 2816, 512);
-        let mut random = Random::new(1);
-        let x = random.normal(rows * columns);
-        for (stored, _) in STORED {
-            let weight = random.packed(stored, outputs, columns);
-            let mut activations = Activations::default();
-            activations.set(Rows::new(&x, columns), &pool);
-            let out = std::cell::RefCell::new(vec![0.0; rows * outputs]);
-            let product =
-                || matmul_packed(&activations, &weight, &[], &mut out.borrow_mut(), 0, &pool);
-            let reached = best(&product, rows * outputs * columns);
-            println!("{stored:?}: {reached:.1}, {:.2} of it", reached / limit);
-        }
-    }
+    let all = sums.into_iter().flatten();
+    all.map(|sum| _mm256_extract_epi32::<0>(sum))
+        .fold(0, i32::wrapping_add)
 }
