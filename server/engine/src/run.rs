@@ -19,6 +19,10 @@ use std::time::{Duration, Instant};
 /// faster. Part A of a prefix model has to be run as a whole.
 const CHUNK: usize = 128;
 
+/// Tokens of a prompt that another sequence must have run beyond what a job's own session has, so that they are copied:
+/// copying a token costs about a hundredth of running it, and all those before it are copied, too.
+const WORTH_COPYING: usize = 16;
+
 /// Most rows of a pass that has drafts in it: past that the products with the matrices cost more for each row.
 pub(crate) const DRAFT_ROWS: usize = speculate::LONGEST + 1;
 
@@ -171,6 +175,31 @@ impl Run {
             self.hear(id, logprob);
         }
         self.answer.decode += began.elapsed();
+    }
+
+    /// Whether nothing was run for it so far.
+    pub(crate) fn is_fresh(&self) -> bool {
+        !self.is_laid
+    }
+
+    /// How many tokens of its prompt a session has run, if they are enough more than its own to be copied.
+    pub(crate) fn lendable(&self, session: &Session) -> Option<usize> {
+        let own = self.known.min(self.session.kv.len());
+        let common = session.common(&self.ticket.job, self.session.part_a());
+        let count = common.min(session.kv.len());
+        let is_whole = count >= self.session.part_a();
+        (is_whole && count >= own + WORTH_COPYING).then_some(count)
+    }
+
+    /// Its session.
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Begins with that many tokens of a session that is [`Run::lendable`].
+    pub(crate) fn borrow(&mut self, session: &Session, count: usize) {
+        self.session.copy(session, count);
+        self.known = count;
     }
 
     /// Whether all that is left to run before the next choice is one token.

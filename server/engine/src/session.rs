@@ -94,6 +94,20 @@ impl Session {
         (places == [row_0[index], row_1[index]]).then_some(choice)
     }
 
+    /// Takes the first `count` tokens of another session, all of which were run, instead of its own.
+    pub(crate) fn copy(&mut self, other: &Session, count: usize) {
+        self.kv.copy(&other.kv, count);
+        self.part_a = other.part_a;
+        self.ids.clear();
+        self.ids.extend_from_slice(&other.ids[..count]);
+        for (row, other) in self.positions.iter_mut().zip(&other.positions) {
+            row.clear();
+            row.extend_from_slice(&other[..count]);
+        }
+        self.choices.clear();
+        self.choices.resize_with(count, || None);
+    }
+
     /// Forgets all tokens but the first `count`, and the keys and values of all but the first `run`.
     pub(crate) fn cut(&mut self, count: usize, run: usize) {
         self.ids.truncate(count);

@@ -93,6 +93,11 @@ impl Store {
         }
     }
 
+    /// The sessions.
+    pub(crate) fn resting(&self) -> &[Session] {
+        &self.resting
+    }
+
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
         self.resting.iter().map(Session::bytes).sum()

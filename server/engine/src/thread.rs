@@ -244,6 +244,7 @@ impl Desk {
         within: &mut [Workspace],
     ) {
         let rank = batch[0].rank();
+        batch.iter_mut().for_each(|run| self.lend(run));
         // Each needs one row; drafts share what is left.
         let mut spare = DRAFT_ROWS.saturating_sub(batch.len());
         batch.iter_mut().for_each(|run| run.plan(&mut spare));
@@ -274,6 +275,20 @@ impl Desk {
         batch.into_iter().for_each(|run| self.keep(run));
         let used = self.used();
         self.store.fit(used);
+    }
+
+    /// Copies what another sequence has run of the prompt of a job that is about to begin: units of one batch begin with
+    /// the same instructions.
+    fn lend(&self, run: &mut Run) {
+        if !run.is_fresh() {
+            return;
+        }
+        let others = self.runs.iter().map(Run::session);
+        let others = others.chain(self.store.resting());
+        let lendable = others.filter_map(|other| Some((run.lendable(other)?, other)));
+        if let Some((count, other)) = lendable.max_by_key(|(count, _)| *count) {
+            run.borrow(other, count);
+        }
     }
 
     /// The pass itself. The error is none if the pass was halted.

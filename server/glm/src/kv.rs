@@ -13,6 +13,8 @@ use crate::{
 #[derive(Debug)]
 pub struct KvCache {
     length: usize,
+    /// Numbers of a token's values, or of its latent and rotated key.
+    width: usize,
     layers: Vec<LayerCache>,
 }
 
@@ -29,6 +31,10 @@ impl KvCache {
         };
         KvCache {
             length: 0,
+            width: match config.attention {
+                Attention::Grouped(sizes) => sizes.kv_heads * sizes.head_size,
+                Attention::Latent(sizes) => sizes.kv_rank + sizes.rope,
+            },
             layers: std::iter::repeat_with(layer).take(config.layers).collect(),
         }
     }
@@ -48,11 +54,41 @@ impl KvCache {
         self.length = self.length.min(length);
     }
 
-    /// Bytes held.
+    /// Takes the first `length` tokens of another cache of the same model instead of its own.
+    ///
+    /// # Panics
+    /// If the other has fewer.
+    pub fn copy(&mut self, other: &KvCache, length: usize) {
+        assert!(length <= other.length, "tokens that were run");
+        self.length = length;
+        let numbers = length * self.width;
+        for (layer, other) in self.layers.iter_mut().zip(&other.layers) {
+            match (&mut layer.cached, &other.cached) {
+                (
+                    Cached::Heads { keys, values },
+                    Cached::Heads {
+                        keys: other_keys,
+                        values: other_values,
+                    },
+                ) => {
+                    keys.copy(other_keys, length, self.width);
+                    values.clear();
+                    values.extend_from_slice(&other_values[..numbers]);
+                }
+                (Cached::Latent { rows }, Cached::Latent { rows: other_rows }) => {
+                    rows.clear();
+                    rows.extend_from_slice(&other_rows[..numbers]);
+                }
+                _ => unreachable!("both were made for one model"),
+            }
+        }
+    }
+
+    /// Bytes held, also those that were made room for.
     pub fn bytes(&self) -> usize {
         let bytes = |layer: &LayerCache| match &layer.cached {
-            Cached::Heads { keys, values } => keys.bytes() + size_of_val(&values[..]),
-            Cached::Latent { rows } => size_of_val(&rows[..]),
+            Cached::Heads { keys, values } => keys.bytes() + values.capacity() * size_of::<f32>(),
+            Cached::Latent { rows } => rows.capacity() * size_of::<f32>(),
         };
         self.layers.iter().map(bytes).sum()
     }

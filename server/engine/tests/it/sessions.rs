@@ -1,10 +1,11 @@
 //! What one job leaves to the next: keys and values of what they share, and the choices behind it.
 
 use crate::harness::{
-    PLENTY, Spelled, answer, check, engine, job, model, plain, spelling, tiny, watched,
+    PATIENCE, PLENTY, Spelled, answer, check, engine, holding, job, model, more, plain, spelling,
+    submit, tiny, watched,
 };
 use engine::{Answer, Class, Ended, Engine, Job};
-use glm::{Config, fixture};
+use glm::{Attention, Config, fixture};
 
 const PART_A: [u32; 30] = {
     let mut ids = [0; 30];
@@ -125,6 +126,54 @@ fn another_prompt_leaves_a_session_alone_while_there_is_room() {
         let again = ask(&engine, &config, key(&config, &[1]));
         assert_eq!((took(&again), &again.ids), ((0, 31, 0, 8), &first.ids));
         assert_eq!(took(&ask(&engine, &config, other(&[2]))), (0, 31, 0, 8));
+    }
+}
+
+#[test]
+fn jobs_of_a_batch_run_what_their_prompts_share_once() {
+    let latents = fixture::members()
+        .into_iter()
+        .find(|config| matches!(config.attention, Attention::Latent(_)));
+    for config in both().into_iter().chain(latents) {
+        let engine = engine(&config);
+        let (watch, held, go) = holding();
+        let other = job(&config, Class::Invoked, 99, &[60, 61, 62], &[1]);
+        let (_, first) = submit(&engine, other, watch);
+        held.recv_timeout(PATIENCE).unwrap();
+        // Instructions that all of them have, then what each is about.
+        let shared: Vec<u32> = (0..40).map(|i| (i * 11 + 5) % 60).collect();
+        let unit = |unit: u32| {
+            job(
+                &config,
+                Class::Batch,
+                1,
+                &shared,
+                &[70 + unit, 80 + unit, 7],
+            )
+        };
+        let jobs: Vec<Job> = (0..5).map(unit).collect();
+        let answers: Vec<_> = jobs
+            .iter()
+            .map(|job| submit(&engine, job.clone(), more()).1)
+            .collect();
+        drop(go);
+        first.recv_timeout(PATIENCE).unwrap();
+        let reference = model(&config);
+        for (number, (job, answer)) in jobs.iter().zip(answers).enumerate() {
+            let answer = answer.recv_timeout(PATIENCE).unwrap();
+            check(
+                &answer,
+                &plain(&reference, job, Spelled::new(0, b"", usize::MAX)),
+                "",
+            );
+            let of_prompt = match number {
+                0 => (43, 0),
+                _ => (3, 40),
+            };
+            assert_eq!((answer.prefilled, answer.reused), of_prompt, "job {number}");
+        }
+        // And so does one that comes when they are at rest.
+        assert_eq!(ask(&engine, &config, unit(9)).reused, 40);
     }
 }
 

@@ -42,9 +42,16 @@ impl Keys {
         }
     }
 
-    /// Bytes held.
+    /// Takes the first `count` tokens of other keys, `width` numbers each, instead of its own.
+    pub fn copy(&mut self, other: &Keys, count: usize, width: usize) {
+        self.panels.clear();
+        let size = count.div_ceil(PANEL) * PANEL * width;
+        self.panels.extend_from_slice(&other.panels[..size]);
+    }
+
+    /// Bytes held, also those that were made room for.
     pub fn bytes(&self) -> usize {
-        size_of_val(&self.panels[..])
+        self.panels.capacity() * size_of::<f32>()
     }
 }
 
