@@ -2,13 +2,13 @@
 parameters work for each token, and as many as the head has lie in the embedding.
 
     pip install gguf numpy tokenizers
-    python random_model.py --quantize PATH/TO/llama-quantize FOLDER
+    python random_model.py [--quantize PATH/TO/llama-quantize] FOLDER
 
 Writes `random-q8_0.gguf`, `random-q4_0.gguf`, `random-q4_k.gguf` and `random-q6_k.gguf` into the folder: the shape of
 CodeGeeX4 (grouped attention with biases, gated feed-forward, a head of its own) in small, with its special tokens and a
 byte-level vocabulary trained on this repository's own sources, so that a token is as much text as in a real model. They
 are quantized by llama.cpp's own tool from one file in F32. The K types need rows of a multiple of 256, so their
-feed-forward is 1536 wide and not 1408.
+feed-forward is 1536 wide and not 1408. Without the tool there is only `random-f32-1408.gguf`.
 
 Random weights write nonsense. That is fair for speed, and for nothing else: what share of suggestions is accepted, or
 adopted, must come from a model that was trained.
@@ -132,11 +132,16 @@ def write(path, inner, words):
 
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--quantize", required=True, help="llama.cpp's llama-quantize")
+    arguments.add_argument("--quantize", help="llama.cpp's llama-quantize")
     arguments.add_argument("folder", type=Path)
     arguments = arguments.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     words = vocabulary()
+    if not arguments.quantize:
+        path = arguments.folder / "random-f32-1408.gguf"
+        write(path, 1408, words)
+        print(path)
+        return
     for inner in sorted(set(INNER.values())):
         whole = arguments.folder / f"random-f32-{inner}.gguf"
         write(whole, inner, words)

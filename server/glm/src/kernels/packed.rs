@@ -77,7 +77,7 @@ impl Packing {
     }
 
     /// Bits that lie in the upper plane.
-    const fn upper_bits(self) -> usize {
+    pub(crate) const fn upper_bits(self) -> usize {
         match self {
             Packing::Q5K => 1,
             Packing::Q6K => 2,
@@ -86,7 +86,7 @@ impl Packing {
     }
 
     /// Whether a weight is a byte, not nibbles and upper bits.
-    const fn is_bytes(self) -> bool {
+    pub(crate) const fn is_bytes(self) -> bool {
         matches!(self, Packing::Q8_0 | Packing::Int8)
     }
 

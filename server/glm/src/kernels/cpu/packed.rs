@@ -466,68 +466,76 @@ mod tests {
         }
     }
 
-    /// How near products of many rows come to what the processor's multiply-adds allow.
+    /// What the products reach in each way, in turn, and what the processor's multiply-adds allow.
     /// `cargo test --release -p glm -- --ignored --nocapture multiply_adds`
     #[test]
     #[ignore = "a measurement"]
     #[cfg(target_arch = "x86_64")]
     fn what_multiply_adds_allow() {
+        const TURNS: usize = 200;
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let pool = Pool::new(threads).unwrap();
-        let best = |work: &dyn Fn(), count: usize| {
-            let times = (0..15).map(|_| {
-                let began = Instant::now();
-                work();
-                began.elapsed().as_secs_f64()
-            });
-            count as f64 / times.fold(f64::INFINITY, f64::min) / 1e9
+        let best = |works: &[&dyn Fn()]| {
+            let mut best = vec![f64::INFINITY; works.len()];
+            for _ in 0..TURNS {
+                for (work, best) in works.iter().zip(&mut best) {
+                    let began = Instant::now();
+                    work();
+                    *best = best.min(began.elapsed().as_secs_f64());
+                }
+            }
+            best
         };
-        let inputs: [i32; 64] = std::array::from_fn(|i| i as i32 * 77_777);
         let has = [super::super::has_avx512(), super::super::has_avx2()];
+        let inputs: [i32; 64] = std::array::from_fn(|i| i as i32 * 77_777);
         // SAFETY: a loop is run only if the machine has its instructions.
         let loops: [(_, fn(&[i32; 64]) -> i32, _); 2] = unsafe {
             [
-                (
-                    "AVX-512 with VNNI",
-                    |inputs| avx512::bare(inputs),
-                    avx512::BARE,
-                ),
+                ("AVX-512", |inputs| avx512::bare(inputs), avx512::BARE),
                 ("AVX2", |inputs| avx2::bare(inputs), avx2::BARE),
             ]
         };
-        let loops = loops.into_iter().zip(has).filter(|(_, has)| *has);
-        for (((name, bare, count), _), way) in loops.zip(ways()) {
+        let loops = loops.into_iter().zip(has);
+        let loops: Vec<_> = loops.filter_map(|(one, has)| has.then_some(one)).collect();
+        println!("thousand million multiply-adds a second, {threads} threads");
+        for (name, bare, count) in &loops {
             let alone = || {
                 pool.run(threads, &|_| {
                     black_box(bare(black_box(&inputs)));
                 });
             };
-            let limit = best(&alone, threads * count);
-            println!(
-                "{name}, {threads} threads: {limit:.1} thousand million multiply-adds a second at most"
-            );
-            let (outputs, columns) = (2816, 512);
-            let mut random = Random::new(1);
-            for (stored, _) in STORED {
-                let weight = random.packed(stored, outputs, columns);
-                print!("  {stored:?}:");
-                for rows in [1, 4, 8, 16, 32, 512] {
-                    let x = random.normal(rows * columns);
-                    let mut activations = Activations::default();
-                    activations.set(Rows::new(&x, columns), &pool);
-                    let out = RefCell::new(vec![0.0; rows * outputs]);
-                    let product = || {
-                        let mut out = out.borrow_mut();
-                        let room = Out::new(&weight, &[], false, &mut out, 0, rows);
-                        for _ in 0..512 / rows {
-                            multiply(way, &activations, &weight, &room, &pool);
-                        }
-                    };
-                    let reached = best(&product, 512 * outputs * columns);
-                    print!(" {rows} rows {reached:.1} ({:.2})", reached / limit);
-                }
-                println!();
+            let most = (threads * count) as f64 / best(&[&alone])[0] / 1e9;
+            println!("{name}: {most:.0} at most");
+        }
+        let (outputs, columns) = (2816, 512);
+        let mut random = Random::new(1);
+        for (stored, _) in STORED {
+            let weight = random.packed(stored, outputs, columns);
+            print!("{stored:?}:");
+            for rows in [1, 2, 4, 8, 16, 64] {
+                let x = random.normal(rows * columns);
+                let mut activations = Activations::default();
+                activations.set(Rows::new(&x, columns), &pool);
+                let out = RefCell::new(vec![0.0; rows * outputs]);
+                let product = |way: Way| {
+                    let mut out = out.borrow_mut();
+                    let room = Out::new(&weight, &[], false, &mut out, 0, rows);
+                    for _ in 0..64 / rows {
+                        multiply(way, &activations, &weight, &room, &pool);
+                    }
+                };
+                let ways: Vec<_> = ways().take(loops.len()).collect();
+                let works: Vec<_> = ways.iter().map(|&way| move || product(way)).collect();
+                let works: Vec<&dyn Fn()> = works.iter().map(|work| work as &dyn Fn()).collect();
+                let count = 64 * outputs * columns;
+                let reached = best(&works).into_iter();
+                let reached = reached.map(|seconds| format!("{:.0}", count as f64 / seconds / 1e9));
+                print!(
+                    " {rows} rows {},",
+                    reached.collect::<Vec<_>>().join(" and ")
+                );
             }
+            println!();
         }
     }
 

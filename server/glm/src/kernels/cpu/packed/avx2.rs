@@ -373,7 +373,7 @@ unsafe fn loaded(at: *const f32) -> Two<__m256> {
 pub(super) const BARE: usize = ROUNDS * TILE * 2 * 16;
 
 #[cfg(test)]
-const ROUNDS: usize = 2_000_000;
+const ROUNDS: usize = 20_000;
 
 /// Nothing but multiply-adds, as a tile of [`TILE`] rows makes them, all from the first-level cache.
 #[cfg(test)]

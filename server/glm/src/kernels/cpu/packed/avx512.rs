@@ -12,7 +12,7 @@ const PASS: usize = 8;
 /// Rows up to which the passes of [`PASS`] rows cost less than widening the weights into memory.
 const FEW: usize = 16;
 /// Rows of activations in a tile, with a register of sums and one of totals each.
-const TILE: usize = 12;
+const TILE: usize = 8;
 
 /// Multiplies some rows by some panels.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vnni,avx2,fma,f16c")]
@@ -41,23 +41,28 @@ fn share<L: Lanes>(product: &Product, part: &Part) {
         for pass in 0..passes {
             let next = part.first_row + (pass + 1) * part.rows / passes;
             match next - row {
-                1 => few::<L, 1>(product, row, panel),
-                2 => few::<L, 2>(product, row, panel),
-                3 => few::<L, 3>(product, row, panel),
-                4 => few::<L, 4>(product, row, panel),
-                5 => few::<L, 5>(product, row, panel),
-                6 => few::<L, 6>(product, row, panel),
-                7 => few::<L, 7>(product, row, panel),
-                _ => few::<L, PASS>(product, row, panel),
+                1 => few::<L, 1, 4>(product, row, panel),
+                2 => few::<L, 2, 4>(product, row, panel),
+                3 => few::<L, 3, 2>(product, row, panel),
+                4 => few::<L, 4, 2>(product, row, panel),
+                5 => few::<L, 5, 1>(product, row, panel),
+                6 => few::<L, 6, 1>(product, row, panel),
+                7 => few::<L, 7, 1>(product, row, panel),
+                _ => few::<L, PASS, 1>(product, row, panel),
             }
             row = next;
         }
     }
 }
 
-/// `M` rows by a panel as it lies in memory.
+/// `M` rows by a panel as it lies in memory. Neighbouring pairs of inputs are added up in `CHAINS` registers a row: a
+/// multiply-add takes several times as long as it takes the processor to begin the next.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vnni,avx2,fma,f16c")]
-fn few<L: Lanes, const M: usize>(product: &Product, first_row: usize, panel: usize) {
+fn few<L: Lanes, const M: usize, const CHAINS: usize>(
+    product: &Product,
+    first_row: usize,
+    panel: usize,
+) {
     let packing = L::PACKING;
     let per_group = packing.inputs() / BLOCK;
     let weights = product.weight.panel(panel);
@@ -69,7 +74,7 @@ fn few<L: Lanes, const M: usize>(product: &Product, first_row: usize, panel: usi
         for index in 0..per_group {
             // SAFETY: the group has a header and `per_group` blocks, and the rows as many blocks as all groups.
             unsafe {
-                add::<L, M>(
+                add::<L, M, CHAINS>(
                     &rows,
                     group.as_ptr(),
                     index,
@@ -95,7 +100,7 @@ fn few<L: Lanes, const M: usize>(product: &Product, first_row: usize, panel: usi
 /// `group` points to a group with a block `index`, and the rows have a block `at`.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vnni,avx2,fma,f16c")]
 #[inline]
-unsafe fn add<L: Lanes, const M: usize>(
+unsafe fn add<L: Lanes, const M: usize, const CHAINS: usize>(
     rows: &RowPlaces<M>,
     group: *const u8,
     index: usize,
@@ -109,34 +114,34 @@ unsafe fn add<L: Lanes, const M: usize>(
     unsafe {
         let block = group.add(packing.header() + index * packing.block());
         for part in 0..parts {
+            let mut sums = [[_mm512_setzero_si512(); CHAINS]; M];
             // An offset of all weights is the same as one of the sum.
-            let mut sums = [_mm512_setzero_si512(); M];
             if packing.offset() != 0 {
                 for (m, sums) in sums.iter_mut().enumerate() {
                     let sum = match parts {
                         1 => *rows.sums[m].add(at),
                         _ => *rows.halves[m].add(at * parts + part),
                     };
-                    *sums = _mm512_set1_epi32(-packing.offset() * sum);
+                    sums[0] = _mm512_set1_epi32(-packing.offset() * sum);
                 }
             }
             for quad in part * (scaled / 8)..(part + 1) * (scaled / 8) {
-                let (first, last) = (
-                    L::pairs::<false>(block, quad),
-                    L::pairs::<true>(block, quad),
-                );
-                for (pair, weights) in first.into_iter().chain(last).enumerate() {
-                    let weights = joined(weights);
+                for (pair, weights) in pairs::<L>(block, quad).into_iter().enumerate() {
                     for (m, sums) in sums.iter_mut().enumerate() {
                         let inputs = rows.numbers[m].add(at * BLOCK + 8 * quad + 2 * pair);
                         let inputs = _mm512_set1_epi32(inputs.cast::<i32>().read_unaligned());
-                        *sums = _mm512_dpwssd_epi32(*sums, weights, inputs);
+                        let sum = &mut sums[pair % CHAINS];
+                        *sum = _mm512_dpwssd_epi32(*sum, weights, inputs);
                     }
                 }
             }
             let scales = joined_floats(L::scales(group, index * parts + part));
             for (total, sums) in totals.iter_mut().zip(sums) {
-                *total = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums), scales, *total);
+                let sums = sums.into_iter();
+                let sum = sums.fold(_mm512_setzero_si512(), |sum, chain| {
+                    _mm512_add_epi32(sum, chain)
+                });
+                *total = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), scales, *total);
             }
         }
         if packing.has_minima() {
@@ -149,10 +154,66 @@ unsafe fn add<L: Lanes, const M: usize>(
     }
 }
 
+/// Four pairs of stored numbers of a block, widened to 16 bits.
+///
+/// # Safety
+/// `block` points to a block, and `quad` is one of its four runs of four pairs.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vnni,avx2,fma,f16c")]
 #[inline]
-fn joined([low, high]: Two<__m256i>) -> __m512i {
-    _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high)
+unsafe fn pairs<L: Lanes>(block: *const u8, quad: usize) -> [__m512i; 4] {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        [
+            pair::<L>(block, quad, 0),
+            pair::<L>(block, quad, 1),
+            pair::<L>(block, quad, 2),
+            pair::<L>(block, quad, 3),
+        ]
+    }
+}
+
+/// # Safety
+/// As for [`pairs`], and `pair` is below four.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vnni,avx2,fma,f16c")]
+#[inline]
+unsafe fn pair<L: Lanes>(block: *const u8, quad: usize, pair: usize) -> __m512i {
+    // SAFETY: as the caller vouches. A block of bytes has 32 of them for each pair, else the lower plane has 32 bytes
+    // for two pairs, and the upper one for eight pairs of one bit or four of two.
+    unsafe {
+        if L::PACKING.is_bytes() {
+            let at = block.add((quad * 4 + pair) * 2 * PANEL);
+            return _mm512_cvtepi8_epi16(_mm256_loadu_si256(at.cast()));
+        }
+        let nibbles = block.add((quad * 2 + pair / 2) * 2 * PANEL);
+        let nibbles = fields(nibbles, 4, 8 * (pair % 2));
+        let upper = block.add(WIDE / 2);
+        let upper = match L::PACKING.upper_bits() {
+            1 => fields(
+                upper.add(quad / 2 * 2 * PANEL),
+                1,
+                8 * (quad % 2) + 2 * pair,
+            ),
+            2 => fields(upper.add(quad * 2 * PANEL), 2, 4 * pair),
+            _ => return nibbles,
+        };
+        _mm512_or_si512(nibbles, _mm512_slli_epi16::<4>(upper))
+    }
+}
+
+/// Fields of so many bits of the 16 numbers at an address: those from bit `first` on for outputs 0 to 7, then the next.
+///
+/// # Safety
+/// 32 bytes lie there.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vnni,avx2,fma,f16c")]
+#[inline]
+unsafe fn fields(at: *const u8, bits: usize, first: usize) -> __m512i {
+    // SAFETY: as the caller vouches.
+    let numbers = unsafe { _mm256_loadu_si256(at.cast()) };
+    let (low, high) = (first as i16, (first + bits) as i16);
+    let shifts = _mm512_castsi256_si512(_mm256_set1_epi16(low));
+    let shifts = _mm512_inserti64x4::<1>(shifts, _mm256_set1_epi16(high));
+    let shifted = _mm512_srlv_epi16(_mm512_broadcast_i64x4(numbers), shifts);
+    _mm512_and_si512(shifted, _mm512_set1_epi16((1 << bits) - 1))
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vnni,avx2,fma,f16c")]
@@ -254,13 +315,9 @@ impl Wide {
             let weights = self.weights.as_mut_ptr().add(slot * WIDE);
             let offset = _mm512_set1_epi16(packing.offset() as i16);
             for quad in 0..BLOCK / 8 {
-                let (first, last) = (
-                    L::pairs::<false>(block, quad),
-                    L::pairs::<true>(block, quad),
-                );
-                for (pair, stored) in first.into_iter().chain(last).enumerate() {
+                for (pair, stored) in pairs::<L>(block, quad).into_iter().enumerate() {
                     let at = weights.add((quad * 4 + pair) * 2 * PANEL);
-                    _mm512_store_si512(at.cast(), _mm512_sub_epi16(joined(stored), offset));
+                    _mm512_store_si512(at.cast(), _mm512_sub_epi16(stored, offset));
                 }
             }
             for part in 0..parts {
@@ -331,7 +388,7 @@ impl Wide {
 pub(super) const BARE: usize = ROUNDS * TILE * 32;
 
 #[cfg(test)]
-const ROUNDS: usize = 2_000_000;
+const ROUNDS: usize = 20_000;
 
 /// Nothing but multiply-adds, as a tile of [`TILE`] rows makes them, all from the first-level cache.
 #[cfg(test)]
