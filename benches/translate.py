@@ -6,7 +6,7 @@ processor's time, and memory over many units. Prints Markdown.
 
 MODEL is any model that translates; one of random weights serves as well as another for speed
 (`benches/random_model.py FOLDER`, then `infill model quantize`), since every answer is cut at a fixed length. Units are
-functions of this repository's own Python files, each with a number of its own so that no two prompts are the same.
+functions of this repository's own Python programs, each with a number of its own so that no two prompts are the same.
 
 The driver's share is the processor time of all threads but the engine's, as the system counts it for each thread, over
 that of all threads. There are no checks but the grammar's, which count as the driver's here.
@@ -29,9 +29,7 @@ OF_MODEL = ("engine", "glm-")
 
 def functions():
     """The text of every short function in this repository's Python files, in order of path."""
-    for path in sorted(ROOT.glob("*/**/*.py")):
-        if {"target", "node_modules"} & set(path.relative_to(ROOT).parts):
-            continue
+    for path in [*sorted(ROOT.glob("benches/*.py")), *sorted(ROOT.glob("server/**/*.py"))]:
         source = path.read_text(encoding="utf-8")
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.FunctionDef):

@@ -53,6 +53,11 @@ impl<'a> Array<'a> {
         };
         (0..self.count).map_while(move |_| reader.value(self.kind).ok())
     }
+
+    /// The number of its elements' type, how many there are, and their bytes.
+    pub(crate) fn parts(self) -> (u32, u64, &'a [u8]) {
+        (self.kind, self.count, self.bytes)
+    }
 }
 
 impl<'a> Gguf<'a> {

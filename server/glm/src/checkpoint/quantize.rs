@@ -44,7 +44,7 @@ struct Plan<'a> {
 }
 
 /// Writes the model as a GGUF file of ours with its matrices in the type `quant`; [`Form::of`] has the exceptions.
-/// `extra` is further metadata. `progress` is told bytes written, of all.
+/// `extra` is further metadata; a tokenizer in the metadata of a GGUF file is carried over. `progress` is told bytes written, of all.
 pub fn quantize(
     source: &Source,
     out: &Path,
@@ -86,6 +86,7 @@ pub fn quantize(
                 .iter()
                 .map(|(key, text)| (key.clone(), Pair::Text(text.clone()))),
         );
+        metadata.extend(checkpoint.tokenizer_pairs());
         for (key, pair) in pairs(&config) {
             if !metadata.iter().any(|(known, _)| known == key) {
                 metadata.push((key.to_owned(), pair));
@@ -233,5 +234,60 @@ mod tests {
             assert_eq!((model.config(), model.name()), (&config, "small"));
             std::fs::remove_file(out).unwrap();
         }
+    }
+
+    /// A file with a tokenizer among its metadata.
+    fn with_tokenizer(file: &[u8]) -> Vec<u8> {
+        let texts = |texts: &[&str]| {
+            let bytes = texts.iter().flat_map(|text| {
+                let length = (text.len() as u64).to_le_bytes();
+                length.into_iter().chain(text.bytes())
+            });
+            Pair::Array(8, texts.len() as u64, bytes.collect())
+        };
+        let types = [1i32, 1, 3].iter().flat_map(|kind| kind.to_le_bytes());
+        let mut pairs = vec![
+            ("model".to_owned(), Pair::Text("gpt2".to_owned())),
+            ("pre".to_owned(), Pair::Text("glm4".to_owned())),
+            ("tokens".to_owned(), texts(&["a", "b", "<eos>"])),
+            ("token_type".to_owned(), Pair::Array(5, 3, types.collect())),
+            ("merges".to_owned(), texts(&["a b"])),
+            ("eos_token_id".to_owned(), Pair::Count(2)),
+            ("add_bos_token".to_owned(), Pair::Flag(false)),
+        ];
+        pairs
+            .iter_mut()
+            .for_each(|(key, _)| *key = format!("tokenizer.ggml.{key}"));
+        // A filler, so that the tensors stay where they have to be.
+        let mut filled = (1..33).map(|size| {
+            let mut pairs = pairs.clone();
+            pairs.push(("filler".to_owned(), Pair::Text("x".repeat(size))));
+            let padded = write::header(&pairs, &[]);
+            let end = padded.iter().rposition(|&byte| byte == b'x').unwrap_or(0) + 1;
+            (pairs.len() as u64, padded[24..end].to_owned())
+        });
+        let (count, inserted) = filled.find(|(_, bytes)| bytes.len() % 32 == 0).unwrap();
+        let had = u64::from_le_bytes(file[16..24].try_into().unwrap());
+        [
+            &file[..16],
+            &(had + count).to_le_bytes(),
+            &inserted,
+            &file[24..],
+        ]
+        .concat()
+    }
+
+    #[test]
+    fn a_tokenizer_in_the_metadata_comes_along() {
+        let config = fixture::tiny(3);
+        let file = with_tokenizer(&fixture::gguf(&config, fixture::Weights::F32, 1, None));
+        let source = Source::Static(file.leak());
+        let tokenizer = |source: &Source| crate::inspect(source).unwrap().gguf_tokenizer;
+        let before = tokenizer(&source).unwrap();
+        assert_eq!(before.tokens, ["a", "b", "<eos>"]);
+        let out = std::env::temp_dir().join(format!("infill-{}-carried.gguf", std::process::id()));
+        quantize(&source, &out, "q8_0".parse().unwrap(), &[], &mut |_, _| {}).unwrap();
+        assert_eq!(tokenizer(&Source::Path(out.clone())), Some(before));
+        std::fs::remove_file(out).unwrap();
     }
 }

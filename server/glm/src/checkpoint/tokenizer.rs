@@ -3,6 +3,7 @@
 //! Takes the metadata `tokenizer.ggml.*`, gives it with the types checked. What a token means is for `vocab`.
 
 use super::{Checkpoint, Described, gguf::Value};
+use crate::config::Pair;
 
 /// A tokenizer as llama.cpp's files describe it.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -30,6 +31,30 @@ pub struct GgufTokenizer {
 }
 
 impl Checkpoint<'_> {
+    /// The tokenizer in the metadata as another file may carry it; nothing if there is none.
+    pub(crate) fn tokenizer_pairs(&self) -> Vec<(String, Pair)> {
+        let Described::Gguf(metadata) = &self.opened.described else {
+            return Vec::new();
+        };
+        let pair = |(key, value): (&&str, &Value)| {
+            let pair = match *value {
+                _ if !key.starts_with("tokenizer.ggml.") => return None,
+                Value::Integer(number) => Pair::Count(number),
+                Value::Float(number) => Pair::Float(number),
+                Value::Bool(flag) => Pair::Flag(flag),
+                Value::Text(text) => Pair::Text(text.to_owned()),
+                Value::Array(array) => {
+                    let (kind, count, bytes) = array.parts();
+                    Pair::Array(kind, count, bytes.to_owned())
+                }
+                // Of a tokenizer no such number is used.
+                Value::Negative => return None,
+            };
+            Some(((*key).to_owned(), pair))
+        };
+        metadata.iter().filter_map(pair).collect()
+    }
+
     /// The tokenizer in the metadata; `None` if there is none.
     pub(crate) fn tokenizer(&self) -> Option<GgufTokenizer> {
         let Described::Gguf(metadata) = &self.opened.described else {

@@ -68,6 +68,12 @@ pub(crate) fn header(metadata: &[(String, Pair)], parts: &[&Part]) -> Vec<u8> {
                 out.extend(7u32.to_le_bytes());
                 out.push((*value).into());
             }
+            Pair::Array(kind, count, bytes) => {
+                out.extend(9u32.to_le_bytes());
+                out.extend(kind.to_le_bytes());
+                out.extend(count.to_le_bytes());
+                out.extend(bytes);
+            }
         }
     }
     let mut offset = 0u64;

@@ -19,6 +19,8 @@ pub(crate) enum Pair {
     Float(f64),
     /// Yes or no.
     Flag(bool),
+    /// As many values of the same type as a GGUF file has them.
+    Array(u32, u64, Vec<u8>),
 }
 
 /// Reads the metadata.
