@@ -8,7 +8,7 @@
 use super::{
     exponential::{exp, largest},
     pool::{Pool, Shards},
-    products::{COLUMNS as PANEL, GROUPS, sum_products, times},
+    products::{COLUMNS as PANEL, GROUPS, sum_products, takes_groups, times},
     scratch::with_room,
 };
 use crate::kernels::Rows;
@@ -193,7 +193,7 @@ impl<V: Fn(usize) -> usize> Attention<'_, V> {
         let panel = self.heads.keys * self.heads.size * PANEL;
         let keys = &self.keys[from * PANEL..];
         let mut at = 0;
-        if M == 1 {
+        if takes_groups(M) {
             while at + GROUPS * PANEL <= padded {
                 let keys = &keys[at / PANEL * panel..];
                 let sums = sum_products::<M, GROUPS>(queries, keys, PANEL, panel);

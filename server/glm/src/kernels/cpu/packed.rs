@@ -339,6 +339,9 @@ impl<'a> Out<'a> {
             for (out, product) in out.iter_mut().zip(products) {
                 *out += product;
             }
+        } else if let Ok(out) = <&mut [f32; PANEL]>::try_from(&mut *out) {
+            // One store, where the length is known.
+            *out = products;
         } else {
             out.copy_from_slice(&products[..count]);
         }

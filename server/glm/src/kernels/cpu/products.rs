@@ -6,8 +6,18 @@
 /// Columns of the matrix that one call takes.
 pub(super) const COLUMNS: usize = 16;
 
-/// Groups of columns that a single row of factors takes at once: eight registers of sums keep the adders busy.
+/// Groups of columns that are taken at once where [`takes_groups`] says so.
 pub(super) const GROUPS: usize = 4;
+
+/// Whether so many rows of factors take [`GROUPS`] groups of columns at once. A single row does, since eight registers
+/// of sums keep the adders busy; several do where there are 32 registers for the sums.
+pub(super) fn takes_groups(rows: usize) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    if super::has_avx512() {
+        return true;
+    }
+    rows == 1
+}
 
 /// sums(m, n, c) = Σ factors(m, k) · matrix(k, n, c) for `N` groups of 16 columns; row k of group n begins at
 /// `k * stride + n * apart`. The rows of factors are of one length, and the matrix has as many rows. Each sum is formed
@@ -19,7 +29,10 @@ pub(super) fn sum_products<const M: usize, const N: usize>(
     apart: usize,
 ) -> [[[f32; COLUMNS]; N]; M] {
     #[cfg(target_arch = "x86_64")]
-    if super::has_avx2() {
+    if super::has_avx512() {
+        // SAFETY: the machine has the instructions.
+        return unsafe { avx512::sum_products(factors, matrix, stride, apart) };
+    } else if super::has_avx2() {
         // SAFETY: the machine has the instructions.
         return unsafe { avx2::sum_products(factors, matrix, stride, apart) };
     }
@@ -36,7 +49,7 @@ pub(super) fn times<const M: usize>(
     mut give: impl FnMut(usize, usize, &[f32]),
 ) {
     let mut at = 0;
-    if M == 1 {
+    if takes_groups(M) {
         while at + GROUPS * COLUMNS <= columns {
             let sums = sum_products::<M, GROUPS>(factors, &matrix[at..], stride, COLUMNS);
             for (m, sums) in sums.iter().enumerate() {
@@ -128,6 +141,48 @@ mod avx2 {
     }
 }
 
+#[cfg(target_arch = "x86_64")]
+mod avx512 {
+    use super::COLUMNS;
+    use std::arch::x86_64::*;
+
+    /// The sums in `M` × `N` registers.
+    #[target_feature(enable = "avx512f,avx2,fma")]
+    pub(super) fn sum_products<const M: usize, const N: usize>(
+        factors: &[&[f32]; M],
+        matrix: &[f32],
+        stride: usize,
+        apart: usize,
+    ) -> [[[f32; COLUMNS]; N]; M] {
+        let count = factors[0].len();
+        assert!(factors.iter().all(|row| row.len() == count));
+        assert!(count == 0 || (count - 1) * stride + (N - 1) * apart + COLUMNS <= matrix.len());
+        let mut sums = [[_mm512_setzero_ps(); N]; M];
+        for k in 0..count {
+            let mut numbers = [_mm512_setzero_ps(); N];
+            for (n, numbers) in numbers.iter_mut().enumerate() {
+                // SAFETY: k is below `count`, and the assertion above says that its row of each group is in the matrix.
+                *numbers = unsafe { _mm512_loadu_ps(matrix.as_ptr().add(k * stride + n * apart)) };
+            }
+            for (factors, sums) in factors.iter().zip(&mut sums) {
+                // SAFETY: every row of factors has `count` numbers.
+                let factor = _mm512_set1_ps(unsafe { *factors.get_unchecked(k) });
+                for (sum, numbers) in sums.iter_mut().zip(numbers) {
+                    *sum = _mm512_fmadd_ps(factor, numbers, *sum);
+                }
+            }
+        }
+        let mut out = [[[0.0; COLUMNS]; N]; M];
+        for (out, sums) in out.iter_mut().zip(sums) {
+            for (out, sum) in out.iter_mut().zip(sums) {
+                // SAFETY: `out` has room for a register of 16 numbers.
+                unsafe { _mm512_storeu_ps(out.as_mut_ptr(), sum) };
+            }
+        }
+        out
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,6 +199,13 @@ mod tests {
             let plain = plain.as_flattened().as_flattened();
             let fast = sum_products::<4, GROUPS>(&four, &matrix, stride, COLUMNS);
             reference::assert_close(fast.as_flattened().as_flattened(), plain, 1e-5);
+            #[cfg(target_arch = "x86_64")]
+            if super::super::has_avx2() {
+                // SAFETY: the machine has the instructions.
+                let avx2 =
+                    unsafe { avx2::sum_products::<4, GROUPS>(&four, &matrix, stride, COLUMNS) };
+                assert_eq!(fast, avx2, "the same bits in both ways");
+            }
         }
     }
 
