@@ -17,6 +17,10 @@ mod conversations;
 // Neovim's own inline completion against the built server: ghost text, accepting, undo, leaving.
 mod editors;
 
+// `infill translate --endpoint`: a server that answers well, badly, slowly, or not at all.
+mod endpoint;
+mod scripted;
+
 // Bad answers of models and what becomes of them, and what must hold for any answer.
 mod finishing;
 

@@ -13,13 +13,15 @@ use serde_json::{Value, json};
 use crate::{harness, tidy};
 
 /// A server of this test's own.
-struct Server {
+pub struct Server {
     child: Child,
-    address: String,
+    /// Where it listens: host and port.
+    pub address: String,
 }
 
 impl Server {
-    fn start(arguments: &[&str]) -> Server {
+    /// One in the folder of the model that translates.
+    pub fn start(arguments: &[&str]) -> Server {
         let mut child = Command::new(harness::binary())
             .args(["serve", "--port", "0"])
             .args(arguments)

@@ -33,8 +33,6 @@ use walkdir::WalkDir;
 
 use crate::flags::{ModelArgs, from_one};
 use crate::interrupt::interrupted;
-use crate::models::settings::Choice;
-use crate::rooms::Rooms;
 use crate::sandbox::{Limits, Sandbox};
 use crate::translate::attempt::Way;
 use crate::translate::check::Checker;
@@ -46,6 +44,7 @@ use crate::translate::results::Results;
 use crate::translate::run::{Over, Run};
 use crate::translate::tally::{Budget, Tally};
 use crate::writer::Writer;
+use crate::writer::endpoint::EndpointArgs;
 
 /// Units that got less far than was asked for.
 const SHORT: u8 = 3;
@@ -98,6 +97,9 @@ pub struct TranslateArgs {
     /// Which model to use
     #[command(flatten)]
     pub model: ModelArgs,
+    /// Or which server
+    #[command(flatten)]
+    pub endpoint: EndpointArgs,
 }
 
 /// How translations are checked.
@@ -180,7 +182,7 @@ async fn translate(arguments: &TranslateArgs) -> anyhow::Result<ExitCode> {
         )?),
     };
     let checker = checker(&arguments.checks)?;
-    let writer = writer(arguments, languages)?;
+    let writer = writer(arguments, languages).await?;
     let seed = seed(arguments, &writer)?;
     let journal = Journal::open(&arguments.out)?;
     let wanted = checker.best();
@@ -336,10 +338,8 @@ fn is_inside(path: &Path) -> bool {
     parts.all(|part| matches!(part, std::path::Component::Normal(_)))
 }
 
-fn writer(arguments: &TranslateArgs, [from, to]: [Language; 2]) -> anyhow::Result<Writer> {
-    let folder = std::env::current_dir().context("the current folder is gone")?;
-    let choice = arguments.model.choice().or(Choice::found_from(&folder)?);
-    let writer = Writer::Engine(Arc::new(Rooms::open(&choice, &|_| {})?));
+async fn writer(arguments: &TranslateArgs, [from, to]: [Language; 2]) -> anyhow::Result<Writer> {
+    let writer = Writer::open(&arguments.model, &arguments.endpoint).await?;
     let trial = Translation {
         from,
         to,

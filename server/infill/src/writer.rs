@@ -3,13 +3,19 @@
 //! Takes a request in words, gives the text that was written. Several may be written at once: the engine decodes them
 //! side by side, behind anything that an editor asks for.
 
+pub mod endpoint;
+
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use engine::{Class, Ended, Flow, Watch};
 use prompt::{Request, Template};
 
+use crate::flags::ModelArgs;
 use crate::input;
+use crate::models::settings::Choice;
 use crate::rooms::Rooms;
+use endpoint::{Endpoint, EndpointArgs};
 
 /// One answer to write.
 #[derive(Debug, Clone)]
@@ -50,13 +56,30 @@ pub enum Failure {
 pub enum Writer {
     /// The engine in this process.
     Engine(Arc<Rooms>),
+    /// A server elsewhere.
+    Endpoint(Box<Endpoint>),
 }
 
 impl Writer {
+    /// The server that was named, or else the model.
+    ///
+    /// # Errors
+    /// If the server or the model cannot be used.
+    pub async fn open(model: &ModelArgs, endpoint: &EndpointArgs) -> anyhow::Result<Writer> {
+        if let Some(url) = &endpoint.endpoint {
+            let endpoint = Endpoint::open(url, endpoint).await?;
+            return Ok(Writer::Endpoint(Box::new(endpoint)));
+        }
+        let folder = std::env::current_dir().context("the current folder is gone")?;
+        let choice = model.choice().or(Choice::found_from(&folder)?);
+        Ok(Writer::Engine(Arc::new(Rooms::open(&choice, &|_| {})?)))
+    }
+
     /// How the model wants to be asked.
     pub fn template(&self) -> Template {
         match self {
             Writer::Engine(rooms) => rooms.template,
+            Writer::Endpoint(endpoint) => endpoint.template(),
         }
     }
 
@@ -64,6 +87,7 @@ impl Writer {
     pub fn name(&self) -> &str {
         match self {
             Writer::Engine(rooms) => &rooms.model.name,
+            Writer::Endpoint(endpoint) => endpoint.model(),
         }
     }
 
@@ -71,6 +95,7 @@ impl Writer {
     pub fn id(&self) -> &str {
         match self {
             Writer::Engine(rooms) => &rooms.model.id,
+            Writer::Endpoint(endpoint) => endpoint.id(),
         }
     }
 
@@ -81,6 +106,7 @@ impl Writer {
     pub async fn write(&self, order: &Order) -> Result<Written, Failure> {
         match self {
             Writer::Engine(rooms) => by_engine(rooms, order).await,
+            Writer::Endpoint(endpoint) => endpoint.write(order).await,
         }
     }
 }

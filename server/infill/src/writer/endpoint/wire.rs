@@ -1,0 +1,244 @@
+//! The words of OpenAI's API: requests for chats and for texts, and what comes back.
+//!
+//! Takes an [`Order`], gives the path and the body; takes a body, gives what was written. Servers are not trusted: what is
+//! not as it should be is an error that says so.
+
+use prompt::{Message, Request, Role};
+use serde::{Deserialize, Serialize};
+
+use crate::writer::{Order, Written};
+
+/// A request for an answer. Fields that stay out are not sent.
+#[derive(Debug, Serialize)]
+pub(super) struct Body<'a> {
+    model: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    messages: Option<Vec<Turn<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt: Option<&'a str>,
+    max_tokens: usize,
+    temperature: f32,
+    top_p: f32,
+    seed: u64,
+    stream: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Turn<'a> {
+    role: &'static str,
+    content: &'a str,
+}
+
+/// The path and the body for an order.
+pub(super) fn request<'a>(model: &'a str, order: &'a Order) -> (&'static str, Body<'a>) {
+    let (path, messages, prompt) = match &order.request {
+        Request::Chat(messages) => {
+            let turns = messages.iter().map(turn).collect();
+            ("chat/completions", Some(turns), None)
+        }
+        Request::Text(text) => ("completions", None, Some(text.as_str())),
+    };
+    let sampling = &order.sampling;
+    let body = Body {
+        model,
+        messages,
+        prompt,
+        max_tokens: order.max_tokens,
+        temperature: sampling.temperature,
+        top_p: sampling.top_p,
+        // Servers read a signed number.
+        seed: sampling.seed & i64::MAX as u64,
+        stream: false,
+    };
+    (path, body)
+}
+
+fn turn(message: &Message) -> Turn<'_> {
+    let role = match message.role {
+        Role::System => "system",
+        Role::User => "user",
+        Role::Assistant => "assistant",
+        Role::Observation => "tool",
+    };
+    Turn {
+        role,
+        content: &message.content,
+    }
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    choices: Vec<Choice>,
+    #[serde(default)]
+    usage: Option<Usage>,
+}
+
+#[derive(Deserialize)]
+struct Choice {
+    #[serde(default)]
+    message: Option<Said>,
+    #[serde(default)]
+    text: Option<String>,
+    #[serde(default)]
+    finish_reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Said {
+    #[serde(default)]
+    content: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+struct Usage {
+    #[serde(default)]
+    prompt_tokens: usize,
+    #[serde(default)]
+    completion_tokens: usize,
+}
+
+/// What was written. A server that counts no tokens counts as one that wrote none.
+pub(super) fn written(body: &[u8]) -> Result<Written, String> {
+    let answer: Answer = read(body)?;
+    let choice = answer.choices.into_iter().next();
+    let choice = choice.ok_or("answered with no choice")?;
+    let said = choice.message.and_then(|message| message.content);
+    let text = said.or(choice.text).ok_or("answered with no text")?;
+    let usage = answer.usage.unwrap_or_default();
+    Ok(Written {
+        text,
+        read: usage.prompt_tokens,
+        written: usage.completion_tokens,
+        is_whole: choice.finish_reason.as_deref() != Some("length"),
+    })
+}
+
+#[derive(Deserialize)]
+struct Models {
+    data: Vec<Model>,
+}
+
+#[derive(Deserialize)]
+struct Model {
+    id: String,
+}
+
+/// The models that a server lists.
+pub(super) fn models(body: &[u8]) -> Result<Vec<String>, String> {
+    let models: Models = read(body)?;
+    Ok(models.data.into_iter().map(|model| model.id).collect())
+}
+
+fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, String> {
+    serde_json::from_slice(body).map_err(|error| match error.is_data() {
+        true => format!("answered otherwise than OpenAI's API does ({error})"),
+        false => "did not answer in JSON".to_owned(),
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Complaint {
+    OpenAi { error: Words },
+    Plain(Words),
+}
+
+#[derive(Deserialize)]
+struct Words {
+    message: String,
+}
+
+/// The message of an error, in OpenAI's form or in vLLM's older one.
+pub(super) fn message(body: &[u8]) -> Option<String> {
+    match serde_json::from_slice(body).ok()? {
+        Complaint::OpenAi { error } | Complaint::Plain(error) => Some(error.message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::Sampling;
+    use serde_json::{Value, json};
+
+    fn order(request: Request) -> Order {
+        Order {
+            request,
+            sampling: Sampling {
+                temperature: 0.5,
+                top_p: 1.0,
+                seed: u64::MAX,
+            },
+            max_tokens: 7,
+        }
+    }
+
+    #[test]
+    fn chats_and_texts_have_their_paths() {
+        let message = |role, content: &str| Message {
+            role,
+            content: content.to_owned(),
+        };
+        let chat = order(Request::Chat(vec![
+            message(Role::System, "be brief"),
+            message(Role::User, "translate"),
+        ]));
+        let (path, body) = request("m", &chat);
+        assert_eq!(path, "chat/completions");
+        let expected = json!({
+            "model": "m",
+            "messages": [
+                { "role": "system", "content": "be brief" },
+                { "role": "user", "content": "translate" },
+            ],
+            "max_tokens": 7,
+            "temperature": 0.5,
+            "top_p": 1.0,
+            "seed": i64::MAX,
+            "stream": false,
+        });
+        assert_eq!(serde_json::to_value(body).unwrap(), expected);
+        let text = order(Request::Text("code".to_owned()));
+        let (path, body) = request("m", &text);
+        let body: Value = serde_json::to_value(body).unwrap();
+        assert_eq!((path, &body["prompt"]), ("completions", &json!("code")));
+        assert!(body.get("messages").is_none());
+    }
+
+    #[test]
+    fn answers_are_read_and_what_is_none_is_told() {
+        let read = |answer: Value| written(answer.to_string().as_bytes());
+        let chat = json!({
+            "choices": [{ "message": { "role": "assistant", "content": "x" }, "finish_reason": "stop" }],
+            "usage": { "prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5 },
+        });
+        let expected = Written {
+            text: "x".to_owned(),
+            read: 3,
+            written: 2,
+            is_whole: true,
+        };
+        assert_eq!(read(chat), Ok(expected.clone()));
+        let text = json!({ "choices": [{ "text": "x", "finish_reason": "length" }] });
+        let expected = Written {
+            read: 0,
+            written: 0,
+            is_whole: false,
+            ..expected
+        };
+        assert_eq!(read(text), Ok(expected));
+        for (answer, word) in [
+            (json!({ "choices": [] }), "no choice"),
+            (
+                json!({ "choices": [{ "message": { "content": null } }] }),
+                "no text",
+            ),
+            (json!({ "choices": 3 }), "otherwise"),
+            (json!([]), "otherwise"),
+        ] {
+            let why = read(answer).unwrap_err();
+            assert!(why.contains(word), "{why}");
+        }
+        assert!(written(b"<html>").unwrap_err().contains("JSON"));
+    }
+}
