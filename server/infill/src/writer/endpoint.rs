@@ -26,7 +26,7 @@ const KEY: &str = "INFILL_ENDPOINT_KEY";
 /// The most bytes of an answer.
 const LONGEST_ANSWER: usize = 16 << 20;
 
-/// The most of a server's words that are passed on, in bytes.
+/// The most of a server's words that are passed on, in characters.
 const LONGEST_QUOTE: usize = 300;
 
 /// A model behind a server. The key, if the server wants one, is read from INFILL_ENDPOINT_KEY.
@@ -347,10 +347,11 @@ fn causes(error: &reqwest::Error) -> String {
 fn quoted(body: &[u8]) -> String {
     let text = wire::message(body).unwrap_or_else(|| String::from_utf8_lossy(body).into_owned());
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match text.len() {
+    let quote: String = text.chars().take(LONGEST_QUOTE).collect();
+    match quote.len() {
         0 => "nothing".to_owned(),
-        0..=LONGEST_QUOTE => text,
-        _ => format!("{}...", &text[..text.floor_char_boundary(LONGEST_QUOTE)]),
+        length if length < text.len() => quote + "...",
+        _ => quote,
     }
 }
 
@@ -404,13 +405,13 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_says_is_cut_on_a_character() {
+    fn what_a_server_says_is_quoted_on_one_line() {
         assert_eq!(quoted(b" a\n b "), "a b");
         assert_eq!(
             quoted(b"{\"error\": {\"message\": \"too long\"}}"),
             "too long"
         );
-        let long = "é".repeat(LONGEST_QUOTE);
-        assert!(quoted(long.as_bytes()).len() <= LONGEST_QUOTE + 3);
+        let long = "é".repeat(LONGEST_QUOTE + 1);
+        assert_eq!(quoted(long.as_bytes()).chars().count(), LONGEST_QUOTE + 3);
     }
 }
