@@ -475,6 +475,8 @@ mod tests {
     #[ignore = "a measurement"]
     #[cfg(target_arch = "x86_64")]
     fn what_multiply_adds_allow() {
+        /// A name, a loop, and how many multiply-adds it makes.
+        type Loop = (&'static str, fn(&[i32; 64]) -> i32, usize);
         const TURNS: usize = 200;
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let pool = Pool::new(threads).unwrap();
@@ -492,7 +494,7 @@ mod tests {
         let has = [super::super::has_avx512(), super::super::has_avx2()];
         let inputs: [i32; 64] = std::array::from_fn(|i| i as i32 * 77_777);
         // SAFETY: a loop is run only if the machine has its instructions.
-        let loops: [(_, fn(&[i32; 64]) -> i32, _); 2] = unsafe {
+        let loops: [Loop; 2] = unsafe {
             [
                 ("AVX-512", |inputs| avx512::bare(inputs), avx512::BARE),
                 ("AVX2", |inputs| avx2::bare(inputs), avx2::BARE),
