@@ -10,6 +10,7 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use glm::Quant;
 
+use crate::eval::Eval;
 use crate::http::ServeArgs;
 use crate::models::pull;
 use crate::models::settings::{Choice, Device};
@@ -53,6 +54,9 @@ pub enum Command {
     Serve(ServeArgs),
     /// Translate a code base from one language into another, each unit checked
     Translate(Box<TranslateArgs>),
+    /// Measure how good a model is at a kind of work
+    #[command(subcommand)]
+    Eval(Eval),
     /// Measure this build on this machine
     #[command(subcommand)]
     Bench(Bench),

@@ -10,6 +10,7 @@ pub mod command;
 pub mod complete;
 pub mod documents;
 pub mod embedded;
+pub mod eval;
 pub mod flags;
 pub mod http;
 pub mod input;
@@ -43,6 +44,7 @@ pub fn run(flags: Flags) -> anyhow::Result<ExitCode> {
         Command::Generate(arguments) => command::generate::run(&arguments)?,
         Command::Serve(arguments) => http::run(&arguments)?,
         Command::Translate(arguments) => return translate::run(&arguments),
+        Command::Eval(what) => return eval::run(&what),
         Command::Sandboxed(arguments) => return sandbox::supervisor::run(&arguments),
         Command::Bench(Bench::Latency(arguments)) => return bench::latency::run(&arguments),
         Command::Bench(Bench::Engine(arguments)) => bench::engine::run(&arguments)?,

@@ -1,0 +1,25 @@
+//! `infill eval`: how good a model is at a kind of work, by tests that decide.
+
+pub mod translate;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+/// What can be evaluated.
+#[derive(Debug, Subcommand)]
+pub enum Eval {
+    /// Translation, as the CodeGeeX paper measures it: HumanEval-X, pass@k for each pair of languages
+    Translate(Box<translate::EvalTranslateArgs>),
+}
+
+/// Evaluates.
+///
+/// # Errors
+/// If the evaluation cannot be made. Its score, whatever it is, is no error.
+pub fn run(what: &Eval) -> anyhow::Result<ExitCode> {
+    match what {
+        Eval::Translate(arguments) => translate::run(arguments)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
