@@ -17,6 +17,9 @@ mod conversations;
 // Neovim's own inline completion against the built server: ghost text, accepting, undo, leaving.
 mod editors;
 
+// `infill eval`: data sets' own solutions, other problems' solutions, and answers that are right, wrong and endless.
+mod eval;
+
 // `infill translate --endpoint`: a server that answers well, badly, slowly, or not at all.
 mod endpoint;
 mod scripted;

@@ -31,10 +31,9 @@ use crate::eval::translate::problems::Problem;
 use crate::eval::translate::report::{LeftOut, Report};
 use crate::eval::translate::work::{Asking, Source, Work};
 use crate::flags::{ModelArgs, from_one};
-use crate::models::settings::Choice;
-use crate::rooms::Rooms;
 use crate::sandbox::{Limits, Sandbox};
 use crate::writer::Writer;
+use crate::writer::endpoint::EndpointArgs;
 
 /// Arguments of `infill eval translate`.
 #[derive(Debug, Args)]
@@ -99,6 +98,9 @@ pub struct EvalTranslateArgs {
     /// Which model to use
     #[command(flatten)]
     pub model: ModelArgs,
+    /// Or which server
+    #[command(flatten)]
+    pub endpoint: EndpointArgs,
 }
 
 /// Evaluates, and prints what came of it.
@@ -150,7 +152,7 @@ async fn evaluate(arguments: &EvalTranslateArgs) -> anyhow::Result<Report> {
         (true, _) if arguments.shuffled => Source::Shuffled,
         (true, _) | (false, true) => Source::Canonical,
         (false, false) => Source::Model(Asking {
-            writer: writer(arguments, &pairs)?,
+            writer: writer(arguments, &pairs).await?,
             sampling,
             max_tokens: arguments.max_tokens,
         }),
@@ -277,10 +279,8 @@ fn data(arguments: &EvalTranslateArgs, pairs: &[Pair]) -> anyhow::Result<Data> {
     Ok(data)
 }
 
-fn writer(arguments: &EvalTranslateArgs, pairs: &[Pair]) -> anyhow::Result<Writer> {
-    let folder = std::env::current_dir().context("the current folder is gone")?;
-    let choice = arguments.model.choice().or(Choice::found_from(&folder)?);
-    let writer = Writer::Engine(Arc::new(Rooms::open(&choice, &|_| {})?));
+async fn writer(arguments: &EvalTranslateArgs, pairs: &[Pair]) -> anyhow::Result<Writer> {
+    let writer = Writer::open(&arguments.model, &arguments.endpoint).await?;
     for (from, to) in pairs {
         let trial = Translation {
             from: from.language(),
