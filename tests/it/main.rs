@@ -19,6 +19,7 @@ mod editors;
 
 // `infill eval`: data sets' own solutions, other problems' solutions, and answers that are right, wrong and endless.
 mod eval;
+mod eval_served;
 
 // `infill translate --endpoint`: a server that answers well, badly, slowly, or not at all.
 mod endpoint;
@@ -29,6 +30,9 @@ mod finishing;
 
 // Damaged and hostile model folders: a clear error, at once, for little memory.
 mod hostile;
+
+// `infill translate` with random weights in the true architecture of every family that translates.
+mod members;
 
 // Helix and Emacs against the built server: a suggestion in their menu, taken and saved.
 mod menus;

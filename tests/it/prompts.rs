@@ -217,8 +217,8 @@ fn text_that_spells_special_tokens_stays_text() {
     );
 }
 
-/// The special tokens of each family's vocabulary.
-const FAMILIES: [(Template, &[&str]); 14] = {
+/// Templates, each with the special tokens of its family's vocabulary.
+pub const FAMILIES: [(Template, &[&str]); 14] = {
     const GLM: &[&str] = &[
         "[MASK]",
         "[sMASK]",

@@ -97,7 +97,13 @@ pub fn vocab() -> Vocab {
 
 /// The same page of code with other special tokens: those of another family's vocabulary.
 pub fn with_special(special: &[&str]) -> Vocab {
-    Vocab::from_json(json(special, PIECES).as_bytes()).expect("the fixture has all it needs")
+    let json = tokenizer_json_with(special);
+    Vocab::from_json(json.as_bytes()).expect("the fixture has all it needs")
+}
+
+/// That vocabulary as a `tokenizer.json`.
+pub fn tokenizer_json_with(special: &[&str]) -> String {
+    json(special, PIECES)
 }
 
 /// A vocabulary with tokens that cross the start of a line.

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
+use crate::eval::translate::languages::ROWS;
 use crate::eval::translate::score::mean;
 
 /// Failed solutions of the data's own that are told with their reasons.
@@ -191,16 +192,13 @@ impl Report {
     }
 
     fn matrix(&self, text: &mut String, k: u32) {
-        let mut columns: Vec<&str> = Vec::new();
-        let mut rows: Vec<&str> = Vec::new();
-        for pair in &self.pairs {
-            if !columns.contains(&pair.to) {
-                columns.push(pair.to);
-            }
-            if !rows.contains(&pair.from) {
-                rows.push(pair.from);
-            }
-        }
+        let names = ROWS.iter().map(|row| row.name);
+        let rows = names
+            .clone()
+            .filter(|name| self.pairs.iter().any(|pair| pair.from == *name));
+        let columns: Vec<&str> = names
+            .filter(|name| self.pairs.iter().any(|pair| pair.to == *name))
+            .collect();
         let _ = write!(text, "\n{:10}", format!("pass@{k}"));
         for to in &columns {
             let _ = write!(text, "{to:>9}");
