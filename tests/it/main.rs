@@ -64,6 +64,9 @@ mod sandbox;
 // `infill serve`: what clients of OpenAI's and llama.cpp's servers ask, who may ask, and leaving early.
 mod serving;
 
+// OpenAI's own client against `infill serve`: everything that it asks, and what it makes of refusals.
+mod openai;
+
 // What every file keeps to: its opening line, its size, its place, and no addresses in scripts.
 mod tidy;
 

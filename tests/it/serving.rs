@@ -15,21 +15,29 @@ use crate::{harness, tidy};
 /// A server of this test's own.
 pub struct Server {
     child: Child,
-    /// Where it listens: host and port.
+    /// Where it listens.
     pub address: String,
 }
 
 impl Server {
-    /// One in the folder of the model that translates.
+    /// Starts it, in the folder of the model `pairs.gguf`.
     pub fn start(arguments: &[&str]) -> Server {
-        let mut child = Command::new(harness::binary())
+        Server::start_with_token(arguments, None)
+    }
+
+    /// Starts it so that it wants this token of its clients.
+    pub fn start_with_token(arguments: &[&str], token: Option<&str>) -> Server {
+        let mut command = Command::new(harness::binary());
+        command
             .args(["serve", "--port", "0"])
             .args(arguments)
             .current_dir(tidy::root().join("tests/data/translate"))
             .env_remove("INFILL_SERVE_TOKEN")
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .stdout(Stdio::piped());
+        if let Some(token) = token {
+            command.env("INFILL_SERVE_TOKEN", token);
+        }
+        let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap())
             .read_line(&mut line)
@@ -74,7 +82,8 @@ impl Server {
         self.ask_with("GET", path, "", "")
     }
 
-    fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+    /// The status, and the body as JSON.
+    pub fn post(&self, path: &str, body: &Value) -> (u16, Value) {
         let (status, body) = self.ask_with("POST", path, "", &body.to_string());
         (status, serde_json::from_str(&body).unwrap())
     }
@@ -90,7 +99,7 @@ impl Server {
     }
 
     /// A figure of `/metrics`.
-    fn figure(&self, name: &str) -> f64 {
+    pub fn figure(&self, name: &str) -> f64 {
         let (_, text) = self.get("/metrics");
         let line = text
             .lines()
