@@ -40,6 +40,9 @@ mod menus;
 // Translations that a small model knows by heart: each is right, and the model writes it to the letter.
 mod pairs;
 
+// Plugins for llama.cpp's server against ours: the requests of llama.vim and llama.vscode, and what they read.
+mod llama_vim;
+
 // The model against numbers that a PyTorch implementation made, on random weights.
 mod parity;
 

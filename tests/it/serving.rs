@@ -63,7 +63,7 @@ impl Server {
     }
 
     /// The status and the body.
-    fn ask_with(&self, method: &str, path: &str, headers: &str, body: &str) -> (u16, String) {
+    pub fn ask_with(&self, method: &str, path: &str, headers: &str, body: &str) -> (u16, String) {
         let host = if headers.contains("Host:") {
             String::new()
         } else {
@@ -78,7 +78,8 @@ impl Server {
         (status, body.to_owned())
     }
 
-    fn get(&self, path: &str) -> (u16, String) {
+    /// The same of a path that takes no body.
+    pub fn get(&self, path: &str) -> (u16, String) {
         self.ask_with("GET", path, "", "")
     }
 

@@ -6,7 +6,8 @@
 //!
 //! What these plugins leave out is decided so: without a `temperature` the likeliest tokens are taken, as for
 //! completions everywhere here. `filename`, which is ours, says the language; without it the text is plain. What samplers
-//! and caches are told (`top_k`, `samplers`, `cache_prompt`, `n_indent` …) has no meaning here and is let be.
+//! and caches are told (`top_k`, `samplers`, `cache_prompt`, `n_indent` …) has no meaning here and is let be, and there is
+//! one answer whatever `n_cmpl` says. With an `n_predict` of 0 the prompt is read and kept for the next one, no more.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -83,7 +84,9 @@ pub async fn answer(
     };
     let time = fields.take::<u64>("t_max_predict_ms")?;
     let wanted = fields.take::<Vec<String>>("response_fields")?;
-    let max_tokens = most.min(house.rooms.model.context / 2);
+    let context = house.rooms.model.context;
+    let max_tokens = most.min(context / 2);
+    let settings = settings(&wishes, max_tokens, context);
     let laid = {
         let house = Arc::clone(&house);
         let laid = move || lay_out(&house.rooms, &texts, max_tokens);
@@ -109,6 +112,7 @@ pub async fn answer(
         model: house.rooms.model.name.clone(),
         read,
         is_cut,
+        settings,
         wanted,
     };
     let answers = Answers::begin(&house, orders);
@@ -184,12 +188,27 @@ fn lay_out(
     Ok(Some((prompt, is_cut)))
 }
 
+/// How an answer is written, in llama.cpp's words. llama.vscode shows `n_ctx` and fails where it is not told it.
+fn settings(wishes: &Wishes, max_tokens: usize, context: usize) -> Value {
+    json!({
+        "n_ctx": context,
+        "n_predict": max_tokens,
+        "seed": wishes.sampling.seed,
+        "temperature": wishes.sampling.temperature,
+        "top_p": wishes.sampling.top_p,
+        "stop": wishes.stops,
+        "stream": wishes.stream,
+    })
+}
+
 /// An answer in llama.cpp's words.
 struct Pieces {
     model: String,
     /// Tokens of the prompt.
     read: usize,
     is_cut: bool,
+    /// What [`settings`] says.
+    settings: Value,
     /// The parts of the response that are wanted; all of them if none are named.
     wanted: Option<Vec<String>>,
 }
@@ -252,6 +271,7 @@ impl Pieces {
             "tokens_evaluated": self.read,
             "tokens_cached": self.read + count,
             "truncated": self.is_cut,
+            "generation_settings": self.settings,
             "stop_type": stop_type,
             "stopping_word": end.and_then(|end| end.stop.clone()).unwrap_or_default(),
             "timings": timings,
