@@ -193,7 +193,8 @@ fn settings(wishes: &Wishes, max_tokens: usize, context: usize) -> Value {
     json!({
         "n_ctx": context,
         "n_predict": max_tokens,
-        "seed": wishes.sampling.seed,
+        // As a request may give it back.
+        "seed": wishes.sampling.seed.cast_signed(),
         "temperature": wishes.sampling.temperature,
         "top_p": wishes.sampling.top_p,
         "stop": wishes.stops,
