@@ -51,7 +51,7 @@ class Killed(Exception):
     """Somebody on its node ended a command; another node may fare better."""
 
 
-def run(name: str, command: list[str], folder: str, mark: str, has_budget: bool) -> tuple[int, str]:
+def run(name: str, command: list[str], folder: str, mark: str) -> tuple[int, str]:
     """Runs a command in a folder, on whatever node this is; gives its exit code and what it said in the end.
 
     Its progress goes to the job's output line by line. Raises `Killed` if it was ended from outside.
@@ -72,7 +72,7 @@ def run(name: str, command: list[str], folder: str, mark: str, has_budget: bool)
         said.seek(0)
         end = said.read().strip() or last
     # A node that shuts down in good order tells its processes to end, and `infill` does, with the code of a stop.
-    if code < 0 or (code == STOPPED and not has_budget):
+    if code < 0 or (code == STOPPED and "--budget" not in command):
         raise Killed(f"ended from outside on {node}: {end or f'signal {-code}'}")
     return code if code in GRAVEST else FAILED, end
 
@@ -104,8 +104,7 @@ class Command:
             if flag == "--out":
                 self.out = value
             whose = self.reports if flag in REPORTS else self.budgets if flag == "--budget" else self.common
-            # Flags come first: what follows a bare -- is no flag.
-            whose[:0] = [flag, value]
+            whose += [flag, value]
 
     def of_shard(self, index: int, count: int) -> list[str]:
         return [*self.start, "--shard", f"{index}/{count}", *self.budgets, *self.common]
@@ -127,13 +126,13 @@ def job(arguments: argparse.Namespace, command: Command, mark: str) -> int:
     )
 
     def start(name: str, words: list[str]) -> ray.ObjectRef:
-        return task.options(name=name).remote(name, words, arguments.folder, mark, bool(command.budgets))
+        return task.options(name=name).remote(name, words, arguments.folder, mark)
 
     def end(name: str, ref: ray.ObjectRef) -> int:
         try:
             code, said = ray.get(ref)
         except RayError as error:
-            code, said = FAILED, f"given up after {arguments.retries} retries: {error}"
+            code, said = FAILED, f"given up after {arguments.retries} retries: {getattr(error, 'cause', None) or error}"
         print(f"{name}: {said}" + (f" (exit code {code})" if code else ""), flush=True)
         return code
 
