@@ -58,6 +58,9 @@ mod pull;
 // The grammars' queries: each compiles, and captures what the carets under real code point at.
 mod queries;
 
+// Translations on two Ray nodes, one of which dies: each unit is done once.
+mod ray;
+
 // The README tells the truth: its ghost text is what the binary says, its Lua is what is tested.
 mod readme;
 

@@ -70,7 +70,7 @@ fn journals(out: &Path) -> Vec<PathBuf> {
 }
 
 /// How often each unit was done, by all runs together.
-fn done(out: &Path) -> BTreeMap<String, usize> {
+pub fn done(out: &Path) -> BTreeMap<String, usize> {
     let mut done = BTreeMap::new();
     for journal in journals(out) {
         let text = fs::read_to_string(journal).unwrap();
@@ -89,7 +89,7 @@ fn done(out: &Path) -> BTreeMap<String, usize> {
     done
 }
 
-fn assert_each_done_once(out: &Path, names: &[String]) {
+pub fn assert_each_done_once(out: &Path, names: &[String]) {
     let done = done(out);
     assert!(done.values().all(|&count| count == 1), "{done:?}");
     let mut expected = names.to_vec();
@@ -100,7 +100,7 @@ fn assert_each_done_once(out: &Path, names: &[String]) {
 }
 
 /// The lines of a list's results, by name, without how long each took.
-fn results(path: &Path) -> BTreeMap<String, Value> {
+pub fn results(path: &Path) -> BTreeMap<String, Value> {
     let text = fs::read_to_string(path).unwrap();
     let line = |line| {
         let mut line: Value = serde_json::from_str(line).unwrap();

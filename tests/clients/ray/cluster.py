@@ -84,8 +84,8 @@ def main() -> None:
     arguments = parser.parse_args()
 
     # Paths of sockets are short, so not below whatever TMPDIR is.
-    folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
-    node = {"num_cpus": 1, "object_store_memory": 80 << 20, "temp_dir": folder, "include_dashboard": False}
+    os.environ["RAY_TMPDIR"] = folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
+    node = {"num_cpus": 1, "object_store_memory": 80 << 20, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args=node)
     job = None
     try:
