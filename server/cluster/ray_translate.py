@@ -117,13 +117,13 @@ class Command:
 
 def job(arguments: argparse.Namespace, command: Command, mark: str) -> int:
     """Runs all shards and the last run; gives the exit code that speaks for all."""
-    task = ray.remote(run).options(
+    task = ray.remote(
         num_cpus=arguments.cpus,
         num_gpus=arguments.gpus,
         max_retries=arguments.retries,
         retry_exceptions=[Killed],
         scheduling_strategy="SPREAD",
-    )
+    )(run)
 
     def start(name: str, words: list[str]) -> ray.ObjectRef:
         return task.options(name=name).remote(name, words, arguments.folder, mark)
