@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -97,6 +98,11 @@ def main() -> None:
         if len(commands) != 1:
             sys.exit(f"cluster: {len(commands)} commands on the node that is to be killed")
         orphans = below(commands)
+        # Workers first: one that sees its node die kills what it has started, which no power cut and no worker that is
+        # out of memory waits for.
+        parent_of = parents()
+        for worker in {parent_of[command] for command in commands}:
+            os.kill(worker, signal.SIGKILL)
         cluster.remove_node(doomed, allow_graceful=False)
         wait_for("the dead node's command is gone", lambda: not orphans & parents().keys(), job)
         print(f"cluster: killed a node with {len(orphans)} processes of its command", flush=True)
