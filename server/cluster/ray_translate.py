@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
+from collections import deque
 from pathlib import Path
 
 # Ray would hold lines back that look alike, such as those of shards that are equally far. It reads this once.
@@ -60,17 +61,18 @@ def run(name: str, command: list[str], folder: str, mark: str) -> tuple[int, str
     if not Path(folder, mark).is_file():
         return FAILED, f"{node} does not see {Path(folder, mark).parent.parent}: --out must be on a disk that all nodes share"
     bound = [sys.executable, "-c", BOUND, str(os.getpid()), *command]
-    last = ""
+    last = deque(maxlen=20)
     with tempfile.TemporaryFile("w+") as said:
         child = subprocess.Popen(
             bound, cwd=folder, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.PIPE, text=True, errors="replace"
         )
         for line in child.stderr:
-            last = line.strip() or last
+            last.append(line)
             print(f"{name}: {line}", end="", flush=True)
         code = child.wait()
         said.seek(0)
-        end = said.read().strip() or last
+        # The job may be over before its output has the last lines of a command that failed, so they come along.
+        end = (said.read() or "".join(last)).strip()
     # A node that shuts down in good order tells its processes to end, and `infill` does, with the code of a stop.
     if code < 0 or (code == STOPPED and "--budget" not in command):
         raise Killed(f"ended from outside on {node}: {end or f'signal {-code}'}")
