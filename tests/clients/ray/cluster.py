@@ -9,6 +9,7 @@ if anything is otherwise.
 """
 
 import argparse
+import atexit
 import json
 import os
 import shutil
@@ -86,6 +87,7 @@ def main() -> None:
 
     # Paths of sockets are short, so not below whatever TMPDIR is.
     os.environ["RAY_TMPDIR"] = folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     node = {"num_cpus": 1, "object_store_memory": 80 << 20, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args=node)
     job = None
@@ -115,7 +117,6 @@ def main() -> None:
             job.terminate()
             job.wait(PATIENCE)
         cluster.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":
