@@ -308,6 +308,32 @@ fn settings_that_are_told_give_the_answer_again() {
     assert_eq!(again["generation_settings"], *settings);
 }
 
+/// Plugins ask while one types: half of a word is gone on with as the model would have, and not said again.
+#[test]
+fn a_word_that_is_being_typed_is_gone_on_with() {
+    for arguments in [&[][..], &["--model", "pairs.gguf"]] {
+        let server = Server::start(arguments);
+        let content = |line: &str| {
+            let body = with(at_cursor(), "prompt", json!(line));
+            let body = with(body, "filename", json!("main.py"));
+            let body = with(body, "t_max_predict_ms", json!(600_000));
+            let answer = ask(&server, &with(body, "n_predict", json!(12)));
+            answer["content"].as_str().unwrap().to_owned()
+        };
+        let whole = "r".to_owned() + &content("    r");
+        let word = whole.len() - whole.trim_start_matches(char::is_alphanumeric).len();
+        assert!(word > 2, "{whole}");
+        for typed in 2..word {
+            let (head, rest) = whole.split_at(typed);
+            let found = content(&format!("    {head}"));
+            // The length of an answer is counted in tokens, of which the head takes some.
+            let shared = found.len().min(rest.len());
+            assert!(shared >= word - typed, "{head}: {found}");
+            assert_eq!(found[..shared], rest[..shared], "{head}");
+        }
+    }
+}
+
 /// In mid-word nothing is suggested; the plugins are still told so in the shape that they read.
 #[test]
 fn nothing_to_fill_is_an_empty_answer() {

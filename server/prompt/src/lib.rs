@@ -132,6 +132,31 @@ pub fn build(
     )
 }
 
+/// [`build`] for an answer that begins before the cursor: what stands there whose tokens are not settled, such as half of a
+/// word, is not shown, and the answer has to begin with it.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_open(
+    snapshot: &Snapshot,
+    situation: &Situation,
+    vocab: &Vocab,
+    template: Template,
+    around: &Around,
+    budget: Budget,
+) -> Result<Asked, Why> {
+    let line = snapshot.slice(situation.line_left.clone());
+    let hole = situation.line_left.start + boundary::settled(vocab, &line)..situation.offset;
+    let prompt = lay_out(
+        snapshot, situation, &hole, vocab, template, around, budget, None,
+    )?;
+    Ok(Asked {
+        prompt,
+        head: 0,
+        open: snapshot.slice(hole),
+    })
+}
+
 /// [`build`] for a blank that takes the place of the bytes of `hole`, which are not shown. The window
 /// is that of the bytes in `keep`, if it still fits; one that is cut in its stead leaves some room, so
 /// that it can be kept in its turn while the text grows.

@@ -7,10 +7,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use engine::{Answer, Class, Ended, Flow, Sampling, Watch};
+use engine::{Allowed, Answer, Class, Ended, Flow, Sampling, Watch};
 use prompt::Input;
 use tokio::sync::{mpsc, watch};
-use vocab::Stream;
+use vocab::{Heal, Stream};
 
 use crate::complete::CancelOnDrop;
 use crate::http::House;
@@ -37,12 +37,14 @@ pub struct Order {
 }
 
 /// Where an answer begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Begins {
     /// With its first character.
     AtOnce,
     /// With the first that is no blank: models that chat often break the line first.
     BehindBlanks,
+    /// Behind this text, which the model has to say first.
+    Behind(String),
 }
 
 /// What has come of one of the answers.
@@ -209,11 +211,18 @@ fn submit(
     order: Order,
     tell: mpsc::UnboundedSender<(usize, Note)>,
 ) -> Writing {
+    let vocab = &house.rooms.vocab;
+    let open = match &order.begins {
+        Begins::AtOnce | Begins::BehindBlanks => "",
+        Begins::Behind(open) => open,
+    };
     let listener = Listener {
         index,
-        stream: Stream::new(Arc::clone(&house.rooms.vocab)),
+        stream: Stream::new(Arc::clone(vocab)),
         stops: Stops::new(order.stops),
-        begins: order.begins,
+        heal: Heal::new(Arc::clone(vocab), open.as_bytes()),
+        open: open.len(),
+        skips_blanks: order.begins == Begins::BehindBlanks,
         time: order.time,
         has_line: false,
         submitted: Instant::now(),
@@ -242,7 +251,12 @@ struct Listener {
     index: usize,
     stream: Stream,
     stops: Stops,
-    begins: Begins,
+    /// Which tokens may come until it has said what it has to begin with.
+    heal: Heal,
+    /// Bytes of that which it has not said yet.
+    open: usize,
+    /// Whether blanks that come next are left out.
+    skips_blanks: bool,
     time: Option<Duration>,
     /// Whether a line of it is complete.
     has_line: bool,
@@ -268,20 +282,32 @@ impl Listener {
 
 impl Watch for Listener {
     fn token(&mut self, id: u32) -> Flow {
-        let mut text = self.stream.push(id);
-        if self.begins == Begins::BehindBlanks {
-            text = text.trim_start().to_owned();
-            if !text.is_empty() {
-                self.begins = Begins::AtOnce;
-            }
+        self.heal.push(id);
+        let said = self.stream.push(id);
+        let again = self.open.min(said.len());
+        self.open -= again;
+        let mut text = &said[again..];
+        if self.skips_blanks {
+            text = text.trim_start();
+            self.skips_blanks = text.is_empty();
         }
         self.has_line |= text.contains('\n');
-        let heard = self.stops.push(&text);
+        let heard = self.stops.push(text);
         let is_over = self.is_late() || heard.stop.is_some();
         let is_heard = self.tell.send((self.index, Note::Heard(heard))).is_ok();
         match is_heard && !is_over {
             true => Flow::More,
             false => Flow::Enough,
+        }
+    }
+
+    fn allowed(&self) -> Allowed<'_> {
+        match self.heal.done() {
+            true => Allowed::Any,
+            false => Allowed::Only {
+                key: self.heal.key(),
+                ids: self.heal.ids(),
+            },
         }
     }
 }

@@ -1,8 +1,8 @@
 //! `POST /infill`, as llama.cpp's server has it: what belongs between two texts.
 //!
 //! Editors' plugins for llama.cpp (llama.vim, llama.vscode) ask it. The cursor goes through the same rooms as a
-//! completion: which blank it is, what the model reads of the text around it and of other files. The answer comes as the
-//! model gives it, since these plugins fit it to the text themselves.
+//! completion: which blank it is, what the model reads of the text around it and of other files; half of a word before it is
+//! gone on with and not said again. The answer comes as the model gives it, since these plugins fit it to the text themselves.
 //!
 //! What these plugins leave out is decided so: without a `temperature` the likeliest tokens are taken, as for
 //! completions everywhere here. `filename`, which is ours, says the language; without it the text is plain. What samplers
@@ -19,7 +19,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::response::Response;
 use engine::Ended;
 use grammars::Language;
-use prompt::{Around, Budget, Prompt, Reference, Why};
+use prompt::{Around, Asked, Budget, Reference, Why};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use text::Snapshot;
@@ -95,15 +95,16 @@ pub async fn answer(
     };
     let (orders, read, is_cut) = match laid? {
         None => (Vec::new(), 0, false),
-        Some((prompt, is_cut)) => {
+        Some((Asked { prompt, open, .. }, is_cut)) => {
             let read = prompt.ids.len();
             let order = Order {
                 input: input::of(prompt),
                 sampling: wishes.sampling,
-                max_tokens,
+                // What the answer has to begin with may be a token a byte. To read only stays to read only.
+                max_tokens: max_tokens + if max_tokens > 0 { open.len() } else { 0 },
                 stops: wishes.stops,
                 time: time.map(Duration::from_millis),
-                begins: Begins::AtOnce,
+                begins: Begins::Behind(open),
             };
             (vec![order], read, is_cut)
         }
@@ -128,7 +129,7 @@ fn lay_out(
     rooms: &Rooms,
     texts: &Texts,
     max_tokens: usize,
-) -> Result<Option<(Prompt, bool)>, Refusal> {
+) -> Result<Option<(Asked, bool)>, Refusal> {
     let Texts {
         prefix,
         suffix,
@@ -175,7 +176,7 @@ fn lay_out(
         part_a: rooms.model.context.saturating_sub(part_b).min(rooms.window),
         part_b,
     };
-    let prompt = prompt::build(
+    let asked = prompt::build_open(
         &snapshot,
         &situation,
         &rooms.vocab,
@@ -183,9 +184,9 @@ fn lay_out(
         &around,
         budget,
     );
-    let prompt = prompt.map_err(|why| Refusal::bad(why.to_string()))?;
-    let is_cut = prompt.window.start > 0;
-    Ok(Some((prompt, is_cut)))
+    let asked = asked.map_err(|why| Refusal::bad(why.to_string()))?;
+    let is_cut = asked.prompt.window.start > 0;
+    Ok(Some((asked, is_cut)))
 }
 
 /// How an answer is written, in llama.cpp's words. llama.vscode shows `n_ctx` and fails where it is not told it.
