@@ -33,6 +33,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("tokio", &["infill"]),
     ("reqwest", &["infill"]),
     ("axum", &["infill"]),
+    ("hyper", &["infill"]),
     ("futures", &["infill"]),
     ("prometheus", &["infill"]),
     ("clap", &["infill"]),

@@ -1,13 +1,14 @@
 //! `infill serve`: a model over HTTP, for editors' plugins, scripts and `infill translate` on other machines.
 //!
-//! OpenAI's `/v1/completions` and `/v1/chat/completions`, llama.cpp's `/infill`, `/health`, `/metrics`. [`guard`] says
-//! who may ask, [`completions`], [`chat`] and [`infill`] what is asked, [`answers`] takes it to the engine and back,
-//! [`events`] sends it piece by piece. All of it is batch work to the engine: several clients are answered side by side,
+//! OpenAI's `/v1/completions` and `/v1/chat/completions`, llama.cpp's `/infill`, `/health`, `/metrics`. [`connections`]
+//! lets clients in, [`guard`] says who may ask, [`completions`], [`chat`] and [`infill`] what is asked, [`answers`] takes
+//! it to the engine and back, [`events`] sends it piece by piece. All of it is batch work to the engine: several clients are answered side by side,
 //! and whoever leaves ends the work that was done for him.
 
 pub mod answers;
 pub mod chat;
 pub mod completions;
+pub mod connections;
 pub mod events;
 pub mod fields;
 pub mod guard;
@@ -25,12 +26,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
-use axum::extract::{DefaultBodyLimit, State};
+use axum::Router;
+use axum::extract::State;
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{get, post};
-use axum::serve::ListenerExt as _;
-use axum::{Router, serve};
 use clap::Args;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, lookup_host};
@@ -38,15 +38,13 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::flags::ModelArgs;
+use crate::http::connections::Patience;
 use crate::http::guard::Guard;
 use crate::http::metrics::Metrics;
 use crate::http::refusal::Refusal;
 use crate::interrupt::interrupted;
 use crate::models::settings::Choice;
 use crate::rooms::Rooms;
-
-/// Bytes of the largest request: more text than any model here can read.
-pub const LARGEST_BODY: usize = 8 << 20;
 
 /// How long answers that are being written may go on once the server is to end.
 const LAST_ANSWERS: Duration = Duration::from_secs(3);
@@ -135,7 +133,8 @@ async fn listen(arguments: &ServeArgs) -> anyhow::Result<()> {
     let name = &house.rooms.model.name;
     writeln!(stdout(), "serving {name} at http://{address}")
         .context("cannot write to standard output")?;
-    until_interrupted(listener, house, close).await
+    until_interrupted(listener, house, close).await;
+    Ok(())
 }
 
 /// The address to listen at.
@@ -151,36 +150,16 @@ async fn address(host: &str, port: u16) -> anyhow::Result<SocketAddr> {
 
 /// Serves; then stops listening, gives answers that are being written some time, and tells the others that there will be
 /// no more.
-async fn until_interrupted(
-    listener: TcpListener,
-    house: Arc<House>,
-    close: watch::Sender<bool>,
-) -> anyhow::Result<()> {
-    let (leave, mut leaving) = watch::channel(false);
-    let listener = listener.tap_io(|stream| {
-        // Pieces of an answer are small and must not wait for one another.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!("a connection sends its pieces late: {error}");
-        }
-    });
-    let left = async move {
-        // An error means that the other end is gone, which is as good a reason.
-        let _ = leaving.wait_for(|&leaves| leaves).await;
-    };
-    let serving = serve(listener, router(house)).with_graceful_shutdown(left);
-    let mut serving = pin!(serving.into_future());
-    tokio::select! {
-        ended = &mut serving => return ended.context("the server broke off"),
-        why = interrupted() => tracing::info!("the server ends: {why}"),
-    }
-    leave.send_replace(true);
-    if timeout(LAST_ANSWERS, &mut serving).await.is_err() {
+async fn until_interrupted(listener: TcpListener, house: Arc<House>, close: watch::Sender<bool>) {
+    let ending = async { tracing::info!("the server ends: {}", interrupted().await) };
+    let rest = connections::serve(listener, router(house), Patience::default(), ending).await;
+    let mut rest = pin!(rest);
+    if timeout(LAST_ANSWERS, &mut rest).await.is_err() {
         close.send_replace(true);
-        if timeout(LAST_WORDS, &mut serving).await.is_err() {
+        if timeout(LAST_WORDS, &mut rest).await.is_err() {
             tracing::warn!("a client was left in mid-answer: it did not read what was sent");
         }
     }
-    Ok(())
 }
 
 /// What is where.
@@ -194,7 +173,6 @@ fn router(house: Arc<House>) -> Router {
         .route("/infill", post(infill::answer))
         .fallback(|| async { Refusal::unknown_path() })
         .method_not_allowed_fallback(|| async { Refusal::wrong_method() })
-        .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(from_fn_with_state(Arc::clone(&house), guard::check))
         .layer(from_fn_with_state(Arc::clone(&house), metrics::count))
         .with_state(house)

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
 use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
 use axum::response::Response;
 use prompt::{Error, Message, Role};
 use serde_json::{Value, json};
@@ -38,9 +36,8 @@ const NOT_DONE: [&str; 10] = [
 /// [`Refusal`].
 pub async fn answer(
     State(house): State<Arc<House>>,
-    body: Result<Bytes, BytesRejection>,
+    mut fields: Fields,
 ) -> Result<Response, Refusal> {
-    let mut fields = Fields::of(body)?;
     fields.refuse(&NOT_DONE)?;
     let messages = fields
         .take::<Vec<Value>>("messages")?

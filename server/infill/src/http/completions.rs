@@ -5,9 +5,7 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
 use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
 use axum::response::Response;
 use prompt::{Budget, Input};
 use serde_json::{Value, json};
@@ -41,9 +39,8 @@ const NOT_DONE: [&str; 6] = [
 /// [`Refusal`].
 pub async fn answer(
     State(house): State<Arc<House>>,
-    body: Result<Bytes, BytesRejection>,
+    mut fields: Fields,
 ) -> Result<Response, Refusal> {
-    let mut fields = Fields::of(body)?;
     fields.refuse(&NOT_DONE)?;
     let prompts = fields
         .take_texts("prompt")?

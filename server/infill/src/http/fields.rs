@@ -1,31 +1,88 @@
 //! The keys of a request, read one by one, so that what is wrong with one names it.
+//!
+//! The body they come in may be neither too large nor too slow.
 
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::http::StatusCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{FromRequest, Request};
+use axum::http::{StatusCode, header};
+use futures_util::StreamExt as _;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use tokio::time::timeout;
 
-use crate::http::LARGEST_BODY;
+use crate::http::House;
 use crate::http::refusal::Refusal;
+
+/// Bytes of the largest body: more text than any model here can read.
+const LARGEST: usize = 8 << 20;
+
+/// Bytes that are read of a body that is too large. A client that is cut off while it sends does not read why.
+const MOST_READ: usize = 64 << 20;
+
+/// How long a body may take to come.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The keys of a request. Keys that nobody asks for do not matter.
 pub struct Fields(Map<String, Value>);
 
+impl FromRequest<Arc<House>> for Fields {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, _: &Arc<House>) -> Result<Fields, Refusal> {
+        // Who waits to be told to go on does not send what is too large for nothing.
+        let waits = request.headers().contains_key(header::EXPECT);
+        let length = request.headers().get(header::CONTENT_LENGTH);
+        let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+        if waits && length.is_some_and(|length| length > LARGEST) {
+            return Err(too_large());
+        }
+        match timeout(PATIENCE, whole(request.into_body())).await {
+            Ok(body) => Fields::of(&body?),
+            Err(_) => Err(Refusal::of(
+                StatusCode::REQUEST_TIMEOUT,
+                format!("a request may take {} seconds to come", PATIENCE.as_secs()),
+            )),
+        }
+    }
+}
+
+/// All of a body.
+async fn whole(body: Body) -> Result<Vec<u8>, Refusal> {
+    let mut pieces = body.into_data_stream();
+    let mut bytes = Vec::new();
+    let mut read = 0;
+    while let Some(piece) = pieces.next().await {
+        let piece =
+            piece.map_err(|error| Refusal::bad(format!("the request broke off: {error}")))?;
+        read += piece.len();
+        if read > MOST_READ {
+            break;
+        }
+        match read > LARGEST {
+            true => bytes = Vec::new(),
+            false => bytes.extend_from_slice(&piece),
+        }
+    }
+    match read > LARGEST {
+        true => Err(too_large()),
+        false => Ok(bytes),
+    }
+}
+
+fn too_large() -> Refusal {
+    Refusal::of(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        format!("a request may have {} MiB", LARGEST >> 20),
+    )
+}
+
 impl Fields {
     /// The keys of a body.
-    ///
-    /// # Errors
-    /// If it is too large, or no JSON object.
-    pub fn of(body: Result<Bytes, BytesRejection>) -> Result<Fields, Refusal> {
-        let body = body.map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => Refusal::of(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                format!("a request may have {} MiB", LARGEST_BODY >> 20),
-            ),
-            status => Refusal::of(status, rejection.body_text()),
-        })?;
-        match serde_json::from_slice(&body) {
+    fn of(body: &[u8]) -> Result<Fields, Refusal> {
+        match serde_json::from_slice(body) {
             Ok(Value::Object(keys)) => Ok(Fields(keys)),
             Ok(_) => Err(Refusal::bad("the request must be a JSON object")),
             Err(error) => Err(Refusal::bad(format!("the request is no JSON: {error}"))),

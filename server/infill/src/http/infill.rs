@@ -13,9 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::body::Bytes;
 use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
 use axum::response::Response;
 use engine::Ended;
 use grammars::Language;
@@ -63,9 +61,8 @@ struct Texts {
 /// [`Refusal`].
 pub async fn answer(
     State(house): State<Arc<House>>,
-    body: Result<Bytes, BytesRejection>,
+    mut fields: Fields,
 ) -> Result<Response, Refusal> {
-    let mut fields = Fields::of(body)?;
     let mut text = |key| Ok(fields.take::<String>(key)?.unwrap_or_default());
     let (prefix, suffix) = (text("input_prefix")?, text("input_suffix")?);
     // What llama.cpp calls the prompt is the cursor's line up to the cursor.
