@@ -7,13 +7,14 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::scripted::{Asked, Reply, Scripted};
+use crate::scripted::{Asked, Reply, Scripted, Tls};
 use crate::serving::Server;
 use crate::{harness, tidy};
 
@@ -144,26 +145,20 @@ fn walk(folder: &Path) -> Vec<std::path::PathBuf> {
 /// Every way to answer badly comes once, at different units; each unit gets its translation in the end.
 #[test]
 fn a_server_that_answers_badly_at_first() {
-    let server = Scripted::start(|asked| {
-        let is_first = |limit| asked.number < limit;
-        match asked.number {
-            0 => Reply::status(500, "out of order"),
-            1 => Reply::Status(
-                429,
-                vec![("retry-after", "1".to_owned())],
-                "slow down".to_owned(),
-            ),
-            2 => {
-                Reply::Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{\"choices\": [{\"mess")
-            }
-            3 => Reply::Raw(b""),
-            4 => Reply::status(200, "<html>welcome</html>"),
-            5 => Reply::status(200, "{\"choices\": []}"),
-            6 => Reply::status(200, "{\"choices\": \"none\"}"),
-            7 => Reply::status(503, "{\"error\": {\"message\": \"loading\"}}"),
-            _ if is_first(0) => unreachable!(),
-            _ => right(asked),
-        }
+    let server = Scripted::start(|asked| match asked.number {
+        0 => Reply::status(500, "out of order"),
+        1 => Reply::Status(
+            429,
+            vec![("retry-after", "1".to_owned())],
+            "slow down".to_owned(),
+        ),
+        2 => Reply::Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{\"choices\": [{\"mess"),
+        3 => Reply::Raw(b""),
+        4 => Reply::status(200, "<html>welcome</html>"),
+        5 => Reply::status(200, "{\"choices\": []}"),
+        6 => Reply::status(200, "{\"choices\": \"none\"}"),
+        7 => Reply::status(503, "{\"error\": {\"message\": \"loading\"}}"),
+        _ => right(asked),
     });
     let folder = folder(12);
     let (code, said) = run(&mut translate(
@@ -224,6 +219,172 @@ fn a_unit_that_the_server_refuses_fails_alone_with_its_words() {
     assert!(reason.contains("maximum context length is 9"), "{reason}");
     assert_eq!(results["unit-2"]["status"], "parses");
     assert_eq!(server.asked().len(), 3, "no use in asking again");
+}
+
+/// A server that replies so to unit 0 for so many times, and answers some of the others before each of them.
+fn failing_among_others(times: usize, reply: Reply) -> Scripted {
+    let (tries, others) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    Scripted::start(move |asked| {
+        if unit(asked) != 0 {
+            // Some are left for each try.
+            let number = others.load(SeqCst);
+            wait_until(|| tries.load(SeqCst) >= times || number < 4 * tries.load(SeqCst));
+            others.fetch_add(1, SeqCst);
+            return right(asked);
+        }
+        if tries.fetch_add(1, SeqCst) >= times {
+            return right(asked);
+        }
+        // With two at once, who asks for the second of them has the first.
+        let goal = others.load(SeqCst) + 2;
+        wait_until(|| others.load(SeqCst) >= goal);
+        reply.clone()
+    })
+}
+
+/// Waits for what another request brings about.
+fn wait_until(is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < PATIENCE, "it does not come about");
+        sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn a_unit_that_breaks_the_server_fails_alone() {
+    let server = failing_among_others(2, Reply::status(500, "cannot read this one"));
+    let folder = folder(30);
+    let arguments = ["--at-once", "2", "--retries", "1"];
+    let (code, said) = run(&mut translate(folder.path(), &server.url, &arguments));
+    assert_eq!(code, 3, "{said}");
+    assert!(said.contains("29 parses, 1 failed"), "{said}");
+    let reason = results(folder.path())["unit-0"]["reason"].to_string();
+    let told = "cannot read this one, 2 times in a row, while others were answered";
+    assert!(reason.contains(told), "{reason}");
+}
+
+#[test]
+fn a_busy_server_is_asked_as_long_as_it_answers_others() {
+    let server = failing_among_others(5, Reply::status(429, "too many requests"));
+    let folder = folder(30);
+    let arguments = ["--at-once", "2", "--retries", "1"];
+    let (code, said) = run(&mut translate(folder.path(), &server.url, &arguments));
+    assert_eq!(code, 0, "{said}");
+    assert_all_parse(folder.path(), 30);
+    assert_eq!(server.asked().len(), 30 + 5);
+}
+
+/// As of a model that only reasons, behind a server that counts nothing.
+#[test]
+fn an_answer_without_a_word_is_one() {
+    let silent = "{\"choices\": [{\"message\": {\"content\": null}}]}";
+    let server = Scripted::start(|asked| match unit(asked) {
+        1 => Reply::status(200, silent),
+        _ => right(asked),
+    });
+    let folder = folder(3);
+    let (code, said) = run(&mut translate(
+        folder.path(),
+        &server.url,
+        &["--repair", "0"],
+    ));
+    assert_eq!(code, 3, "{said}");
+    assert!(said.contains("2 parses, 1 failed"), "{said}");
+    assert!(said.contains("does not count tokens"), "{said}");
+    assert_eq!(server.asked().len(), 3);
+}
+
+#[test]
+fn which_model_is_asked_and_how() {
+    let none = Scripted::with_models(&[], right);
+    let several = Scripted::with_models(&["small", "large"], right);
+    let folder = folder(2);
+    for (server, told) in [
+        (&none, "lists no models; name one with --endpoint-model"),
+        (&several, "--endpoint-model: small, large"),
+    ] {
+        let (code, said) = run(&mut translate(folder.path(), &server.url, &[]));
+        assert!(code == 1 && said.contains(told), "{said}");
+    }
+    assert!(several.asked().is_empty());
+
+    // Its address with the path that clients of OpenAI's want to have; a model that goes on with text.
+    let url = format!("{}/v1/", several.url);
+    let arguments = [
+        "--endpoint-model",
+        "large",
+        "--endpoint-template",
+        "codegeex_v1",
+    ];
+    let (code, said) = run(&mut translate(folder.path(), &url, &arguments));
+    assert!(code == 0 && said.contains("2 parses"), "{said}");
+    for asked in several.asked() {
+        assert_eq!(asked.path, "/v1/completions");
+        assert_eq!(asked.body["model"], "large");
+        let prompt = asked.body["prompt"].as_str().unwrap();
+        assert!(
+            prompt.starts_with("code translation\nPython:\n"),
+            "{prompt}"
+        );
+    }
+    let (code, said) = run(&mut translate(
+        folder.path(),
+        &url,
+        &["--endpoint-model", "large", "--endpoint-template", "none"],
+    ));
+    assert!(code == 1 && said.contains("glm4_v1"), "{said}");
+}
+
+/// Requests to this machine do not go by a proxy, which would be given the key; others do.
+#[test]
+fn a_proxy_is_for_other_machines() {
+    let server = Scripted::start(right);
+    let proxy = Scripted::start(right);
+    let folder = folder(2);
+    let ask = |url: &str, key: Option<&str>| {
+        let mut command = translate(folder.path(), url, &[]);
+        for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY"] {
+            command.env(name, &proxy.url);
+        }
+        command.env_remove("NO_PROXY").env_remove("no_proxy");
+        command.envs(key.map(|key| ("INFILL_ENDPOINT_KEY", key)));
+        let (code, said) = run(&mut command);
+        assert_eq!(code, 0, "{said}");
+    };
+    ask(&server.url, Some("very-secret"));
+    assert_eq!((server.asked().len(), proxy.asked().len()), (2, 0));
+    ask("http://models.invalid:8000", None);
+    assert_eq!((server.asked().len(), proxy.asked().len()), (2, 2));
+    let path = &proxy.asked()[0].path;
+    assert_eq!(path, "http://models.invalid:8000/v1/chat/completions");
+}
+
+/// As behind a company's own authority, which the system trusts.
+#[test]
+fn a_server_behind_tls() {
+    let server = Scripted::start(right);
+    let folder = folder(1);
+    let front = Tls::before(&server.url);
+    let ask = |authority: &str, seed: &str| {
+        let arguments = ["--retries", "0", "--seed", seed];
+        let mut command = translate(folder.path(), &front.url, &arguments);
+        command
+            .env("INFILL_ENDPOINT_KEY", "very-secret")
+            .env(
+                "SSL_CERT_FILE",
+                tidy::root().join("tests/data/tls").join(authority),
+            )
+            .env_remove("SSL_CERT_DIR");
+        run(&mut command)
+    };
+    let (code, said) = ask("other.pem", "1");
+    assert_eq!(code, 1, "{said}");
+    assert!(said.to_lowercase().contains("certificate"), "{said}");
+    assert!(server.asked().is_empty());
+    let (code, said) = ask("ca.pem", "2");
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(server.asked()[0].key.as_deref(), Some("Bearer very-secret"));
 }
 
 #[test]

@@ -3,14 +3,14 @@
 //! Takes the built binary and [`hub`](crate::hub). Fails with what the store holds then, or with what the hub was asked.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::hub::{Hub, Mood, NAME, REPOSITORY, WEIGHTS, said};
+use crate::scripted::Tls;
 use crate::tidy;
 
 #[test]
@@ -62,37 +62,17 @@ fn what_was_pulled_is_whole_listed_and_verified() {
 #[test]
 fn authorities_that_the_system_trusts_are_trusted() {
     let hub = Hub::start("tls", Mood::Good);
-    let port = hub
-        .address
-        .rsplit(':')
-        .next()
-        .expect("an address has a port");
-    let mut front = Command::new("python3")
-        .args(["tests/it/tls.py", port])
-        .current_dir(tidy::root())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("python3 runs");
-    let mut port = String::new();
-    let output = front.stdout.take().expect("its output is a pipe");
-    BufReader::new(output)
-        .read_line(&mut port)
-        .expect("it says its port");
+    let front = Tls::before(&hub.address);
     let pull = |authorities: &str| {
         let authorities = tidy::root().join("tests/data/tls").join(authorities);
         let mut command = hub.command(&["model", "pull", NAME]);
-        command.env(
-            "INFILL_ENDPOINT",
-            format!("https://localhost:{}", port.trim()),
-        );
         command
+            .env("INFILL_ENDPOINT", &front.url)
             .env("SSL_CERT_FILE", authorities)
             .env_remove("SSL_CERT_DIR");
         command.output().expect("the built binary starts")
     };
     let (stranger, trusted) = (pull("other.pem"), pull("ca.pem"));
-    let _ = front.kill();
-    let _ = front.wait();
     assert!(!stranger.status.success(), "{}", said(&stranger));
     assert!(
         said(&stranger).to_lowercase().contains("certificate"),

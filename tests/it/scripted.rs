@@ -1,17 +1,21 @@
 //! An OpenAI-compatible server that answers as a test tells it: well, badly, slowly, or not at all.
 //!
 //! Takes what to reply to each request, gives an address, and remembers what was asked and how much at once.
+//! [`Tls`] stands in front of such a server, for tests of who is trusted.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+
+use crate::tidy;
 
 /// What came.
 #[derive(Debug, Clone)]
@@ -72,6 +76,7 @@ pub struct Scripted {
 
 #[derive(Default)]
 struct State {
+    models: Vec<String>,
     asked: Mutex<Vec<Asked>>,
     under_way: AtomicUsize,
     most_under_way: AtomicUsize,
@@ -79,11 +84,22 @@ struct State {
 }
 
 impl Scripted {
-    /// Starts one that replies so to everything but the list of models.
+    /// Starts one that replies so to everything but the list of models, which names one.
     pub fn start(reply: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Scripted {
+        Scripted::with_models(&["scripted"], reply)
+    }
+
+    /// Starts one that lists these models.
+    pub fn with_models(
+        models: &[&str],
+        reply: impl Fn(&Asked) -> Reply + Send + Sync + 'static,
+    ) -> Scripted {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let state = Arc::new(State::default());
+        let state = Arc::new(State {
+            models: models.iter().map(|&model| model.to_owned()).collect(),
+            ..State::default()
+        });
         let reply = Arc::new(reply);
         let server = Arc::clone(&state);
         thread::spawn(move || {
@@ -119,6 +135,40 @@ impl Scripted {
     }
 }
 
+/// TLS in front of a server of this machine.
+pub struct Tls {
+    /// Its address; its certificate is one that `tests/data/tls/ca.pem` vouches for.
+    pub url: String,
+    process: Child,
+}
+
+impl Tls {
+    /// Starts it in front of the server at this address.
+    pub fn before(url: &str) -> Tls {
+        let port = url.rsplit(':').next().unwrap();
+        let mut process = Command::new("python3")
+            .args(["tests/it/tls.py", port])
+            .current_dir(tidy::root())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut port = String::new();
+        let output = process.stdout.take().unwrap();
+        BufReader::new(output).read_line(&mut port).unwrap();
+        Tls {
+            url: format!("https://localhost:{}", port.trim()),
+            process,
+        }
+    }
+}
+
+impl Drop for Tls {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
 impl State {
     fn serve(&self, stream: TcpStream, reply: &dyn Fn(&Asked) -> Reply) -> std::io::Result<()> {
         let mut reader = BufReader::new(stream.try_clone()?);
@@ -151,7 +201,8 @@ impl State {
         };
         if is_models {
             drop(asked);
-            let models = json!({ "object": "list", "data": [{ "id": "scripted" }] });
+            let models = self.models.iter().map(|model| json!({ "id": model }));
+            let models = json!({ "object": "list", "data": models.collect::<Vec<_>>() });
             return write(&stream, 200, &[], &models.to_string());
         }
         asked.push(one.clone());

@@ -8,6 +8,8 @@ mod pace;
 mod wire;
 
 use std::env;
+use std::sync::Once;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -66,6 +68,10 @@ pub struct Endpoint {
     pace: Pace,
     retries: u32,
     timeout: Duration,
+    /// How many requests were answered.
+    answered: AtomicU64,
+    /// Said once if the server counts no tokens.
+    uncounted: Once,
 }
 
 /// Why a request brought nothing.
@@ -73,6 +79,8 @@ enum Miss {
     /// It may go better later.
     Passing {
         why: String,
+        /// Whether the server only has too much to do.
+        is_busy: bool,
         /// How long the server asks to wait.
         wait: Option<Duration>,
     },
@@ -89,7 +97,7 @@ impl Endpoint {
     /// If the address or the key cannot be used, the server does not answer, or it does not say which model to take.
     pub async fn open(url: &str, arguments: &EndpointArgs) -> anyhow::Result<Endpoint> {
         let base = base(url)?;
-        let client = client(headers(&base, env::var(KEY).ok())?)?;
+        let client = client(headers(&base, env::var(KEY).ok())?, is_loopback(&base))?;
         let mut endpoint = Endpoint {
             client,
             id: String::new(),
@@ -98,6 +106,8 @@ impl Endpoint {
             pace: Pace::new(arguments.requests_per_minute),
             retries: arguments.retries,
             timeout: Duration::from_secs(arguments.timeout),
+            answered: AtomicU64::new(0),
+            uncounted: Once::new(),
             base,
         };
         endpoint.model = match &arguments.endpoint_model {
@@ -134,8 +144,17 @@ impl Endpoint {
     pub async fn write(&self, order: &Order) -> Result<Written, Failure> {
         let (path, body) = wire::request(&self.model, order);
         let url = self.url(path);
-        let answer = self.patiently(|| self.client.post(url.clone()).json(&body), wire::written);
-        answer.await
+        let send = || self.client.post(url.clone()).json(&body);
+        let answer = self.patiently(send, wire::answered).await?;
+        if !answer.is_counted {
+            self.uncounted.call_once(|| {
+                tracing::warn!(
+                    "{} does not count tokens: they count as 0, and --budget tokens=N never ends the run",
+                    self.base
+                );
+            });
+        }
+        Ok(answer.written)
     }
 
     /// The one model that the server has.
@@ -166,33 +185,46 @@ impl Endpoint {
         url
     }
 
-    /// Sends a request until it is answered or nothing more is to be hoped for.
+    /// Sends a request until it is answered or nothing more is to be hoped for: of the server, or, if it answers others
+    /// meanwhile, of this request. A server that is busy but answers others is asked as long as it takes.
     async fn patiently<T>(
         &self,
         request: impl Fn() -> RequestBuilder,
         read: impl Fn(&[u8]) -> Result<T, String>,
     ) -> Result<T, Failure> {
         let mut patience = Patience::new(self.retries);
+        let mut answered_before = None;
         loop {
             self.pace.turn().await;
-            let (why, wait) = match self.once(request(), &read).await {
-                Ok(answer) => return Ok(answer),
+            let (why, is_busy, wait) = match self.once(request(), &read).await {
+                Ok(answer) => {
+                    self.answered.fetch_add(1, Ordering::Relaxed);
+                    return Ok(answer);
+                }
                 Err(Miss::Refused(why)) => return Err(Failure::Refused(why)),
                 Err(Miss::Lasting(why)) => return Err(Failure::Unavailable(why)),
-                Err(Miss::Passing { why, wait }) => (why, wait),
+                Err(Miss::Passing { why, is_busy, wait }) => (why, is_busy, wait),
             };
+            let answered = self.answered.load(Ordering::Relaxed);
+            let answers_others = answered > *answered_before.get_or_insert(answered);
+            if is_busy && answers_others {
+                patience = Patience::new(self.retries);
+                answered_before = Some(answered);
+            }
             let Some(usual) = patience.next() else {
                 let tries = u64::from(self.retries) + 1;
-                return Err(Failure::Unavailable(format!(
-                    "{why}, {tries} times in a row"
-                )));
+                let why = format!("{why}, {tries} times in a row");
+                return Err(match answers_others {
+                    true => Failure::Refused(why + ", while others were answered"),
+                    false => Failure::Unavailable(why),
+                });
             };
             tracing::info!(%why, "the endpoint is asked again");
-            match wait {
-                // Who is told to wait speaks for all.
-                Some(wait) => self.pace.pause(wait),
-                None => tokio::time::sleep(usual).await,
+            // Who is told to wait speaks for all.
+            if let Some(wait) = wait {
+                self.pace.pause(wait);
             }
+            tokio::time::sleep(usual).await;
         }
     }
 
@@ -201,7 +233,11 @@ impl Endpoint {
         request: RequestBuilder,
         read: impl Fn(&[u8]) -> Result<T, String>,
     ) -> Result<T, Miss> {
-        let passing = |why: String| Miss::Passing { why, wait: None };
+        let passing = |why: String| Miss::Passing {
+            why,
+            is_busy: false,
+            wait: None,
+        };
         let whole = async {
             let response = request
                 .send()
@@ -250,7 +286,11 @@ impl Endpoint {
         if error.is_connect() {
             why.push_str("; check --endpoint, the network and the proxy's settings");
         }
-        Miss::Passing { why, wait: None }
+        Miss::Passing {
+            why,
+            is_busy: false,
+            wait: None,
+        }
     }
 
     /// What an answer without success means.
@@ -263,7 +303,11 @@ impl Endpoint {
                 "{said}; check --endpoint and --endpoint-model ({})",
                 self.model
             )),
-            408 | 425 | 429 | 500.. => Miss::Passing { why: said, wait },
+            status @ (408 | 425 | 429 | 500..) => Miss::Passing {
+                why: said,
+                is_busy: status == 429,
+                wait,
+            },
             _ => Miss::Lasting(said),
         }
     }
@@ -279,7 +323,8 @@ fn base(url: &str) -> anyhow::Result<Url> {
         bail!("--endpoint has a password in it; put the server's key into {KEY} instead");
     }
     if base.query().is_some() || base.fragment().is_some() {
-        bail!("--endpoint {url} has a ? or a # in it");
+        // What stands behind it may be a key.
+        bail!("--endpoint has a ? or a # in it; give the address without it");
     }
     if base.path() == "/" {
         base.set_path("/v1");
@@ -293,13 +338,7 @@ fn headers(base: &Url, key: Option<String>) -> anyhow::Result<HeaderMap> {
     let Some(key) = key.filter(|key| !key.is_empty()) else {
         return Ok(headers);
     };
-    let is_loopback = match base.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
-    if base.scheme() != "https" && !is_loopback {
+    if base.scheme() != "https" && !is_loopback(base) {
         bail!("{KEY} would be sent to {base} for everybody to read; use https, or unset it");
     }
     let value = HeaderValue::from_str(&format!("Bearer {key}"));
@@ -309,11 +348,26 @@ fn headers(base: &Url, key: Option<String>) -> anyhow::Result<HeaderMap> {
     Ok(headers)
 }
 
-fn client(headers: HeaderMap) -> anyhow::Result<Client> {
+/// Whether this is an address of this machine, which no other can listen to.
+fn is_loopback(base: &Url) -> bool {
+    match base.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+fn client(headers: HeaderMap, is_loopback: bool) -> anyhow::Result<Client> {
     // One provider of cryptography for the whole program, the one that models are pulled with; that it is set already is
     // no error.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Client::builder()
+    let builder = match is_loopback {
+        // A proxy would read what is not to leave this machine, and find another server by the same address.
+        true => Client::builder().no_proxy(),
+        false => Client::builder(),
+    };
+    builder
         .default_headers(headers)
         .user_agent(concat!("infill/", env!("CARGO_PKG_VERSION")))
         // A key is not to follow wherever a server points.

@@ -4,7 +4,7 @@
 //! Between tries of one request the wait doubles, less a random part, so that many that failed together do not come back
 //! together.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{HeaderMap, RETRY_AFTER};
@@ -23,8 +23,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 pub(super) struct Pace {
     /// The least distance of two turns.
     gap: Duration,
+    times: Mutex<Times>,
+}
+
+struct Times {
     /// When the next turn is.
-    next: Mutex<Instant>,
+    next: Instant,
+    /// No turn comes before.
+    paused: Instant,
 }
 
 impl Pace {
@@ -33,26 +39,40 @@ impl Pace {
         let gap = per_minute.map(|count| Duration::from_secs(60).div_f64(count as f64));
         Pace {
             gap: gap.unwrap_or_default(),
-            next: Mutex::new(Instant::now()),
+            times: Mutex::new(Times {
+                next: Instant::now(),
+                paused: Instant::now(),
+            }),
         }
     }
 
     /// Waits for a turn.
     pub(super) async fn turn(&self) {
-        let turn = {
-            // Nothing that can panic runs under this lock.
-            let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-            let turn = Instant::now().max(*next);
-            *next = turn + self.gap;
-            turn
-        };
-        sleep_until(turn).await;
+        loop {
+            let turn = {
+                let mut times = self.times();
+                let turn = Instant::now().max(times.next);
+                times.next = turn + self.gap;
+                turn
+            };
+            sleep_until(turn).await;
+            // Who waited already when a pause was asked for takes another turn behind it.
+            if self.times().paused <= turn {
+                return;
+            }
+        }
     }
 
     /// No turn comes before so much time has passed.
     pub(super) fn pause(&self, wait: Duration) {
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        *next = (*next).max(Instant::now() + wait);
+        let mut times = self.times();
+        times.paused = times.paused.max(Instant::now() + wait);
+        times.next = times.next.max(times.paused);
+    }
+
+    fn times(&self) -> MutexGuard<'_, Times> {
+        // Nothing that can panic runs under this lock.
+        self.times.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -98,6 +118,8 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]
@@ -140,5 +162,25 @@ mod tests {
         free.turn().await;
         free.turn().await;
         assert_eq!(began.elapsed().as_secs(), 34);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_holds_for_those_who_wait_already() {
+        let pace = Arc::new(Pace::new(Some(60)));
+        let began = Instant::now();
+        let waiting = (0..4).map(|_| {
+            let pace = Arc::clone(&pace);
+            async move {
+                pace.turn().await;
+                began.elapsed().as_secs()
+            }
+        });
+        let waiting: tokio::task::JoinSet<u64> = waiting.collect();
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        pace.pause(Duration::from_secs(20));
+        let mut turns = waiting.join_all().await;
+        turns.sort_unstable();
+        assert_eq!(turns[..2], [0, 1]);
+        assert!(turns[2] >= 21 && turns[3] > turns[2], "{turns:?}");
     }
 }

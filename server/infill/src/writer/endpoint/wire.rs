@@ -97,19 +97,33 @@ struct Usage {
     completion_tokens: usize,
 }
 
-/// What was written. A server that counts no tokens counts as one that wrote none.
-pub(super) fn written(body: &[u8]) -> Result<Written, String> {
+/// What a server says of an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Answered {
+    /// The answer.
+    pub written: Written,
+    /// Whether the server counts tokens; if not, it counts as one that read and wrote none.
+    pub is_counted: bool,
+}
+
+/// What was written. A model that was heard and said nothing, such as one that only reasoned, wrote an empty text.
+pub(super) fn answered(body: &[u8]) -> Result<Answered, String> {
     let answer: Answer = read(body)?;
     let choice = answer.choices.into_iter().next();
     let choice = choice.ok_or("answered with no choice")?;
-    let said = choice.message.and_then(|message| message.content);
+    let said = choice.message.map(|said| said.content.unwrap_or_default());
     let text = said.or(choice.text).ok_or("answered with no text")?;
+    let is_counted = answer.usage.is_some();
     let usage = answer.usage.unwrap_or_default();
-    Ok(Written {
+    let written = Written {
         text,
         read: usage.prompt_tokens,
         written: usage.completion_tokens,
         is_whole: choice.finish_reason.as_deref() != Some("length"),
+    };
+    Ok(Answered {
+        written,
+        is_counted,
     })
 }
 
@@ -207,31 +221,35 @@ mod tests {
 
     #[test]
     fn answers_are_read_and_what_is_none_is_told() {
-        let read = |answer: Value| written(answer.to_string().as_bytes());
+        let read = |answer: Value| answered(answer.to_string().as_bytes());
         let chat = json!({
             "choices": [{ "message": { "role": "assistant", "content": "x" }, "finish_reason": "stop" }],
             "usage": { "prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5 },
         });
-        let expected = Written {
-            text: "x".to_owned(),
-            read: 3,
-            written: 2,
-            is_whole: true,
+        let expected = |text: &str, counted: Option<(usize, usize)>, is_whole| {
+            let (read, written) = counted.unwrap_or_default();
+            Ok(Answered {
+                written: Written {
+                    text: text.to_owned(),
+                    read,
+                    written,
+                    is_whole,
+                },
+                is_counted: counted.is_some(),
+            })
         };
-        assert_eq!(read(chat), Ok(expected.clone()));
+        assert_eq!(read(chat), expected("x", Some((3, 2)), true));
         let text = json!({ "choices": [{ "text": "x", "finish_reason": "length" }] });
-        let expected = Written {
-            read: 0,
-            written: 0,
-            is_whole: false,
-            ..expected
-        };
-        assert_eq!(read(text), Ok(expected));
+        assert_eq!(read(text), expected("x", None, false));
+        let reasoned =
+            json!({ "choices": [{ "message": { "content": null }, "finish_reason": "length" }] });
+        assert_eq!(read(reasoned), expected("", None, false));
         for (answer, word) in [
             (json!({ "choices": [] }), "no choice"),
+            (json!({ "choices": [{ "index": 0 }] }), "no text"),
             (
-                json!({ "choices": [{ "message": { "content": null } }] }),
-                "no text",
+                json!({ "choices": [{ "message": { "content": 7 } }] }),
+                "otherwise",
             ),
             (json!({ "choices": 3 }), "otherwise"),
             (json!([]), "otherwise"),
@@ -239,6 +257,6 @@ mod tests {
             let why = read(answer).unwrap_err();
             assert!(why.contains(word), "{why}");
         }
-        assert!(written(b"<html>").unwrap_err().contains("JSON"));
+        assert!(answered(b"<html>").unwrap_err().contains("JSON"));
     }
 }
