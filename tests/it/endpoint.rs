@@ -66,9 +66,12 @@ fn unit(asked: &Asked) -> usize {
 /// A right translation of what is asked for.
 fn right(asked: &Asked) -> Reply {
     let number = unit(asked);
-    Reply::Says(format!(
-        "```javascript\nfunction f{number}(a) {{\n  return a + {number};\n}}\n```"
-    ))
+    let code = format!("function f{number}(a) {{\n  return a + {number};\n}}\n");
+    // A text is gone on with; in a conversation code is quoted.
+    Reply::Says(match asked.path.ends_with("/chat/completions") {
+        true => format!("```javascript\n{code}```"),
+        false => code,
+    })
 }
 
 fn results(folder: &Path) -> BTreeMap<String, Value> {
