@@ -11,6 +11,9 @@ mod hub;
 // `infill bench`: replays against our server and another one, budgets, and the engine alone.
 mod benches;
 
+// The examples of CI jobs in `server/ci`: their own lines translate a project, in shards, and go on where they stopped.
+mod ci;
+
 // Conversations with the server as text files: what the client says, and the shape of each answer.
 mod conversations;
 
