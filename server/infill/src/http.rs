@@ -151,7 +151,10 @@ async fn address(host: &str, port: u16) -> anyhow::Result<SocketAddr> {
 /// Serves; then stops listening, gives answers that are being written some time, and tells the others that there will be
 /// no more.
 async fn until_interrupted(listener: TcpListener, house: Arc<House>, close: watch::Sender<bool>) {
-    let ending = async { tracing::info!("the server ends: {}", interrupted().await) };
+    let ending = async {
+        let why = interrupted().await;
+        tracing::info!("the server ends: {why}");
+    };
     let rest = connections::serve(listener, router(house), Patience::default(), ending).await;
     let mut rest = pin!(rest);
     if timeout(LAST_ANSWERS, &mut rest).await.is_err() {
