@@ -75,6 +75,8 @@ mod serving;
 
 // OpenAI's own client against `infill serve`: everything that it asks, and what it makes of refusals.
 mod openai;
+// Clients of `infill serve` that mean ill or know no better, and its end in mid-answer.
+mod serving_badly;
 
 // What every file keeps to: its opening line, its size, its place, and no addresses in scripts.
 mod tidy;

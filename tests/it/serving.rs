@@ -109,6 +109,19 @@ impl Server {
     }
 }
 
+#[cfg(unix)]
+impl Server {
+    /// Tells it to end; how it did.
+    pub fn end(&mut self) -> std::process::ExitStatus {
+        let told = Command::new("kill")
+            .arg(self.child.id().to_string())
+            .status()
+            .unwrap();
+        assert!(told.success());
+        self.child.wait().unwrap()
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -362,11 +375,6 @@ fn a_client_that_leaves_ends_its_answer() {
 #[test]
 fn a_server_that_is_told_to_end_ends() {
     let mut server = Server::start(&[]);
-    let told = Command::new("kill")
-        .arg(server.child.id().to_string())
-        .status()
-        .unwrap();
-    assert!(told.success());
-    assert!(server.child.wait().unwrap().success());
+    assert!(server.end().success());
     assert!(TcpStream::connect(&server.address).is_err());
 }

@@ -32,20 +32,25 @@ impl FromRequest<Arc<House>> for Fields {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, _: &Arc<House>) -> Result<Fields, Refusal> {
-        // Who waits to be told to go on does not send what is too large for nothing.
-        let waits = request.headers().contains_key(header::EXPECT);
-        let length = request.headers().get(header::CONTENT_LENGTH);
-        let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-        if waits && length.is_some_and(|length| length > LARGEST) {
-            return Err(too_large());
-        }
-        match timeout(PATIENCE, whole(request.into_body())).await {
-            Ok(body) => Fields::of(&body?),
-            Err(_) => Err(Refusal::of(
-                StatusCode::REQUEST_TIMEOUT,
-                format!("a request may take {} seconds to come", PATIENCE.as_secs()),
-            )),
-        }
+        taken(request).await
+    }
+}
+
+/// The keys of a request, once all of it has come.
+async fn taken(request: Request) -> Result<Fields, Refusal> {
+    // Who waits to be told to go on does not send what is too large for nothing.
+    let waits = request.headers().contains_key(header::EXPECT);
+    let length = request.headers().get(header::CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if waits && length.is_some_and(|length| length > LARGEST) {
+        return Err(too_large());
+    }
+    match timeout(PATIENCE, whole(request.into_body())).await {
+        Ok(body) => Fields::of(&body?),
+        Err(_) => Err(Refusal::of(
+            StatusCode::REQUEST_TIMEOUT,
+            format!("a request may take {} seconds to come", PATIENCE.as_secs()),
+        )),
     }
 }
 
@@ -151,5 +156,36 @@ fn asks_for_something(value: &Value) -> bool {
         Value::String(text) => !matches!(&**text, "" | "none" | "auto"),
         Value::Array(list) => !list.is_empty(),
         Value::Object(keys) => !keys.is_empty() && keys.get("type") != Some(&Value::from("text")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::stream::{iter, pending};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_is_refused() {
+        let begun = iter([Ok::<_, Infallible>("{\"prompt\": \"")]);
+        let body = Body::from_stream(begun.chain(pending()));
+        let refusal = taken(Request::new(body)).await.err().unwrap();
+        assert_eq!(refusal.status, StatusCode::REQUEST_TIMEOUT);
+        assert!(refusal.message.contains("60 seconds"), "{refusal:?}");
+    }
+
+    #[tokio::test]
+    async fn a_body_may_be_as_large_as_is_said_and_no_larger() {
+        let of = |length: usize| {
+            let text = "x".repeat(length - r#"{"prompt":""}"#.len());
+            Request::new(Body::from(format!(r#"{{"prompt":"{text}"}}"#)))
+        };
+        assert!(taken(of(LARGEST)).await.is_ok());
+        for length in [LARGEST + 1, MOST_READ + 1] {
+            let refusal = taken(of(length)).await.err().unwrap();
+            assert_eq!(refusal.status, StatusCode::PAYLOAD_TOO_LARGE, "{length}");
+        }
     }
 }
