@@ -1,8 +1,8 @@
 //! `infill serve`: a model over HTTP, for editors' plugins, scripts and `infill translate` on other machines.
 //!
 //! OpenAI's `/v1/completions` and `/v1/chat/completions`, llama.cpp's `/infill`, `/health`, `/metrics`. [`connections`]
-//! lets clients in, [`guard`] says who may ask, [`completions`], [`chat`] and [`infill`] what is asked, [`answers`] takes
-//! it to the engine and back, [`events`] sends it piece by piece. All of it is batch work to the engine: several clients are answered side by side,
+//! lets clients in, [`guard`] says who may ask, [`completions`], [`chat`] and [`infill`] what is asked ([`openai`] what
+//! is common to the first two), [`answers`] takes it to the engine and back, [`events`] sends it piece by piece. All of it is batch work to the engine: several clients are answered side by side,
 //! and whoever leaves ends the work that was done for him.
 
 pub mod answers;
@@ -14,6 +14,7 @@ pub mod fields;
 pub mod guard;
 pub mod infill;
 pub mod metrics;
+pub mod openai;
 pub mod refusal;
 pub mod stops;
 pub mod wishes;

@@ -8,13 +8,11 @@ use prompt::{Error, Message, Role};
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
-use crate::http::answers::{Answers, Begins, End, Order, Whole};
-use crate::http::completions::{Head, Usage, closing};
-use crate::http::events::{self, Shape};
+use crate::http::House;
+use crate::http::answers::Begins;
 use crate::http::fields::Fields;
+use crate::http::openai::{Asked, Form};
 use crate::http::refusal::Refusal;
-use crate::http::wishes::{self, Wishes};
-use crate::http::{House, json_response};
 
 /// What is asked for and not done here.
 const NOT_DONE: [&str; 10] = [
@@ -47,10 +45,7 @@ pub async fn answer(
         .enumerate()
         .map(|(index, value)| message(index, value))
         .collect::<Result<_, _>>()?;
-    let wishes = Wishes::read(&mut fields, 1.0)?;
-    let count = wishes::count(&mut fields, 1)?;
-    let most = wishes::most_tokens(&mut fields, &["max_completion_tokens", "max_tokens"])?;
-    let counts_tokens = wishes::counts_tokens(&mut fields)?;
+    let asked = Asked::read(&mut fields, 1, &["max_completion_tokens", "max_tokens"])?;
     let input = {
         let house = Arc::clone(&house);
         let laid = move || prompt::chat(house.rooms.template, &house.rooms.vocab, &messages);
@@ -75,39 +70,8 @@ pub async fn answer(
             model.context,
         ));
     }
-    let mut usage = Usage::of(std::slice::from_ref(&input));
-    let orders = (0..count).map(|index| Order {
-        input: input.clone(),
-        sampling: wishes.sampling_of(index),
-        max_tokens: most.unwrap_or(room).min(room),
-        stops: wishes.stops.clone(),
-        time: None,
-        begins: Begins::BehindBlanks,
-    });
-    let answers = Answers::begin(&house, orders.collect());
-    if wishes.stream {
-        let head = Head::new("chatcmpl", "chat.completion.chunk", &house.rooms);
-        let shape = Pieces {
-            head,
-            usage,
-            counts_tokens,
-        };
-        return Ok(events::response(answers, shape));
-    }
-    let head = Head::new("chatcmpl", "chat.completion", &house.rooms);
-    let whole = answers.whole().await?;
-    whole.iter().for_each(|one| usage.add(&one.end));
-    let choices = whole.into_iter().enumerate();
-    let choices = choices.map(|(index, Whole { text, end })| {
-        json!({
-            "index": index,
-            "message": { "role": "assistant", "content": text },
-            "logprobs": null,
-            "finish_reason": end.reason(),
-        })
-    });
-    let choices = choices.collect();
-    Ok(json_response(&head.with(choices, Some(&usage))))
+    let most = asked.most.unwrap_or(room).min(room);
+    asked.answer::<Chat>(&house, vec![(input, most)]).await
 }
 
 /// The message at this place of a conversation. What it says is a text, or a list of texts.
@@ -133,37 +97,26 @@ fn message(index: usize, mut value: Value) -> Result<Message, Refusal> {
     Ok(Message { role, content })
 }
 
-/// An answer piece by piece.
-struct Pieces {
-    head: Head,
-    usage: Usage,
-    counts_tokens: bool,
-}
+/// Answers as what the assistant says.
+struct Chat;
 
-impl Pieces {
-    fn piece(&self, index: usize, delta: Value, reason: Option<&str>) -> Value {
-        let choice =
-            json!({ "index": index, "delta": delta, "logprobs": null, "finish_reason": reason });
-        self.head.with(vec![choice], None)
-    }
-}
+impl Form for Chat {
+    const ID: &'static str = "chatcmpl";
+    const WHOLE: &'static str = "chat.completion";
+    const PIECE: &'static str = "chat.completion.chunk";
+    // Models that chat often break the line first.
+    const BEGINS: Begins = Begins::BehindBlanks;
 
-impl Shape for Pieces {
-    fn opening(&self, count: usize) -> Vec<Value> {
-        let role = |index| self.piece(index, json!({ "role": "assistant", "content": "" }), None);
-        (0..count).map(role).collect()
+    fn whole(text: String) -> Value {
+        json!({ "message": { "role": "assistant", "content": text } })
     }
 
-    fn text(&self, index: usize, text: String) -> Value {
-        self.piece(index, json!({ "content": text }), None)
+    fn opening() -> Option<Value> {
+        Some(json!({ "delta": { "role": "assistant", "content": "" } }))
     }
 
-    fn end(&mut self, index: usize, end: &End) -> Value {
-        self.usage.add(end);
-        self.piece(index, json!({}), Some(end.reason()))
-    }
-
-    fn closing(&self) -> Vec<String> {
-        closing(&self.head, self.counts_tokens.then_some(&self.usage))
+    fn piece(text: Option<String>) -> Value {
+        let delta = text.map_or(json!({}), |text| json!({ "content": text }));
+        json!({ "delta": delta })
     }
 }

@@ -11,12 +11,11 @@ use prompt::{Budget, Input};
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
-use crate::http::answers::{Answers, Begins, End, Order, Whole};
-use crate::http::events::{self, Shape};
+use crate::http::House;
+use crate::http::answers::Begins;
 use crate::http::fields::Fields;
+use crate::http::openai::{Asked, Form};
 use crate::http::refusal::Refusal;
-use crate::http::wishes::{self, Wishes};
-use crate::http::{House, json_response, seconds};
 use crate::input;
 use crate::rooms::Rooms;
 
@@ -57,10 +56,7 @@ pub async fn answer(
             "is not supported here: ask /infill",
         ));
     }
-    let wishes = Wishes::read(&mut fields, 1.0)?;
-    let count = wishes::count(&mut fields, prompts.len())?;
-    let most = wishes::most_tokens(&mut fields, &["max_tokens"])?.unwrap_or(MOST_TOKENS);
-    let counts_tokens = wishes::counts_tokens(&mut fields)?;
+    let asked = Asked::read(&mut fields, prompts.len(), &["max_tokens"])?;
     let inputs = {
         let house = Arc::clone(&house);
         let laid = move || {
@@ -72,41 +68,13 @@ pub async fn answer(
         let laid: Result<Result<Vec<Input>, Refusal>, _> = spawn_blocking(laid).await;
         laid.map_err(|error| Refusal::failed(&error.to_string()))??
     };
-    let mut usage = Usage::of(&inputs);
-    let orders = inputs.into_iter().flat_map(|input| {
-        let room = house.rooms.model.context.saturating_sub(input.ids.len());
-        let order = Order {
-            input,
-            sampling: wishes.sampling,
-            max_tokens: most.min(room),
-            stops: wishes.stops.clone(),
-            time: None,
-            begins: Begins::AtOnce,
-        };
-        let wishes = &wishes;
-        (0..count).map(move |index| Order {
-            sampling: wishes.sampling_of(index),
-            ..order.clone()
-        })
+    let most = asked.most.unwrap_or(MOST_TOKENS);
+    let context = house.rooms.model.context;
+    let prompts = inputs.into_iter().map(|input| {
+        let room = context.saturating_sub(input.ids.len());
+        (input, most.min(room))
     });
-    let answers = Answers::begin(&house, orders.collect());
-    let head = Head::new("cmpl", "text_completion", &house.rooms);
-    if wishes.stream {
-        let shape = Pieces {
-            head,
-            usage,
-            counts_tokens,
-        };
-        return Ok(events::response(answers, shape));
-    }
-    let whole = answers.whole().await?;
-    whole.iter().for_each(|one| usage.add(&one.end));
-    let choices = whole.into_iter().enumerate();
-    let choices = choices.map(|(index, Whole { text, end })| {
-        json!({ "index": index, "text": text, "logprobs": null, "finish_reason": end.reason() })
-    });
-    let choices = choices.collect();
-    Ok(json_response(&head.with(choices, Some(&usage))))
+    asked.answer::<Completion>(&house, prompts.collect()).await
 }
 
 /// A text that the model is to go on with, in the form that it goes on with.
@@ -141,109 +109,24 @@ fn lay_out(rooms: &Rooms, text: &str) -> Result<Input, Refusal> {
     }
 }
 
-/// What all pieces of a response say.
-pub struct Head {
-    id: String,
-    object: &'static str,
-    created: u64,
-    model: String,
-    fingerprint: String,
-}
+/// Answers as texts.
+struct Completion;
 
-impl Head {
-    /// For a response of this kind, whose id begins with `kind`.
-    pub fn new(kind: &str, object: &'static str, rooms: &Rooms) -> Head {
-        Head {
-            id: format!("{kind}-{:016x}", fastrand::u64(..)),
-            object,
-            created: seconds(),
-            model: rooms.model.name.clone(),
-            fingerprint: rooms.model.id.clone(),
-        }
+impl Form for Completion {
+    const ID: &'static str = "cmpl";
+    const WHOLE: &'static str = "text_completion";
+    const PIECE: &'static str = "text_completion";
+    const BEGINS: Begins = Begins::AtOnce;
+
+    fn whole(text: String) -> Value {
+        json!({ "text": text })
     }
 
-    /// With these choices.
-    pub fn with(&self, choices: Vec<Value>, usage: Option<&Usage>) -> Value {
-        let mut value = json!({
-            "id": self.id,
-            "object": self.object,
-            "created": self.created,
-            "model": self.model,
-            "system_fingerprint": self.fingerprint,
-            "choices": choices,
-        });
-        if let Some(usage) = usage {
-            value["usage"] = usage.json();
-        }
-        value
-    }
-}
-
-/// Tokens of a request and its answers.
-#[derive(Debug, Default, Clone)]
-pub struct Usage {
-    read: usize,
-    written: usize,
-    reused: usize,
-}
-
-impl Usage {
-    /// Of these prompts, before anything is written.
-    pub fn of(inputs: &[Input]) -> Usage {
-        Usage {
-            read: inputs.iter().map(|input| input.ids.len()).sum(),
-            ..Usage::default()
-        }
+    fn opening() -> Option<Value> {
+        None
     }
 
-    /// Adds an answer.
-    pub fn add(&mut self, end: &End) {
-        self.written += end.answer.ids.len();
-        self.reused += end.answer.reused;
+    fn piece(text: Option<String>) -> Value {
+        json!({ "text": text.unwrap_or_default() })
     }
-
-    fn json(&self) -> Value {
-        json!({
-            "prompt_tokens": self.read,
-            "completion_tokens": self.written,
-            "total_tokens": self.read + self.written,
-            "prompt_tokens_details": { "cached_tokens": self.reused },
-        })
-    }
-}
-
-/// A completion piece by piece.
-struct Pieces {
-    head: Head,
-    usage: Usage,
-    counts_tokens: bool,
-}
-
-impl Shape for Pieces {
-    fn opening(&self, _: usize) -> Vec<Value> {
-        Vec::new()
-    }
-
-    fn text(&self, index: usize, text: String) -> Value {
-        let choice =
-            json!({ "index": index, "text": text, "logprobs": null, "finish_reason": null });
-        self.head.with(vec![choice], None)
-    }
-
-    fn end(&mut self, index: usize, end: &End) -> Value {
-        self.usage.add(end);
-        let choice =
-            json!({ "index": index, "text": "", "logprobs": null, "finish_reason": end.reason() });
-        self.head.with(vec![choice], None)
-    }
-
-    fn closing(&self) -> Vec<String> {
-        closing(&self.head, self.counts_tokens.then_some(&self.usage))
-    }
-}
-
-/// How OpenAI's streams end.
-pub fn closing(head: &Head, usage: Option<&Usage>) -> Vec<String> {
-    let usage = usage.map(|usage| head.with(Vec::new(), Some(usage)).to_string());
-    usage.into_iter().chain(["[DONE]".to_owned()]).collect()
 }
