@@ -2,8 +2,9 @@
 //!
 //! OpenAI's `/v1/completions` and `/v1/chat/completions`, llama.cpp's `/infill`, `/health`, `/metrics`. [`connections`]
 //! lets clients in, [`guard`] says who may ask, [`completions`], [`chat`] and [`infill`] what is asked ([`openai`] what
-//! is common to the first two), [`answers`] takes it to the engine and back, [`events`] sends it piece by piece. All of it is batch work to the engine: several clients are answered side by side,
-//! and whoever leaves ends the work that was done for him.
+//! is common to the first two), [`answers`] takes it to the engine and back, [`events`] sends it piece by piece. All of
+//! it is batch work to the engine: several clients are answered side by side, and whoever leaves ends the work that was
+//! done for him.
 
 pub mod answers;
 pub mod chat;
@@ -132,9 +133,11 @@ async fn listen(arguments: &ServeArgs) -> anyhow::Result<()> {
     });
     let address = listener.local_addr().context("the address is gone")?;
     let name = &house.rooms.model.name;
+    // Whoever reads that it serves may tell it to end at once.
+    let interrupted = interrupted();
     writeln!(stdout(), "serving {name} at http://{address}")
         .context("cannot write to standard output")?;
-    until_interrupted(listener, house, close).await;
+    until(interrupted, listener, house, close).await;
     Ok(())
 }
 
@@ -149,11 +152,16 @@ async fn address(host: &str, port: u16) -> anyhow::Result<SocketAddr> {
         .with_context(|| format!("--host {host} has no address"))
 }
 
-/// Serves; then stops listening, gives answers that are being written some time, and tells the others that there will be
-/// no more.
-async fn until_interrupted(listener: TcpListener, house: Arc<House>, close: watch::Sender<bool>) {
+/// Serves until `ending` is done; then stops listening, gives answers that are being written some time, and tells the
+/// others that there will be no more.
+async fn until(
+    ending: impl Future<Output = String>,
+    listener: TcpListener,
+    house: Arc<House>,
+    close: watch::Sender<bool>,
+) {
     let ending = async {
-        let why = interrupted().await;
+        let why = ending.await;
         tracing::info!("the server ends: {why}");
     };
     let rest = connections::serve(listener, router(house), Patience::default(), ending).await;
