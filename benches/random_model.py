@@ -8,7 +8,7 @@ Writes `random-q8_0.gguf`, `random-q4_0.gguf`, `random-q4_k.gguf` and `random-q6
 CodeGeeX4 (grouped attention with biases, gated feed-forward, a head of its own) in small, with its special tokens and a
 byte-level vocabulary trained on this repository's own sources, so that a token is as much text as in a real model. They
 are quantized by llama.cpp's own tool from one file in F32. The K types need rows of a multiple of 256, so their
-feed-forward is 1536 wide and not 1408. Without the tool there is only `random-f32-1408.gguf`.
+feed-forward is 1536 wide and not 1408. Without the tool there is only `random-f32-1408.gguf`, with `--large` only one of 193M parameters.
 
 Random weights write nonsense. That is fair for speed, and for nothing else: what share of suggestions is accepted, or
 adopted, must come from a model that was trained.
@@ -133,10 +133,18 @@ def write(path, inner, words):
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--quantize", help="llama.cpp's llama-quantize")
+    arguments.add_argument("--large", action="store_true", help="one of 193M parameters, in F32: none of it stays in a cache")
     arguments.add_argument("folder", type=Path)
     arguments = arguments.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     words = vocabulary()
+    if arguments.large:
+        global LAYERS, WIDTH, HEADS
+        LAYERS, WIDTH, HEADS = 16, 1024, 16
+        path = arguments.folder / "random-large-f32.gguf"
+        write(path, 2816, words)
+        print(path)
+        return
     if not arguments.quantize:
         path = arguments.folder / "random-f32-1408.gguf"
         write(path, 1408, words)
