@@ -6,7 +6,10 @@
 
 use crate::{
     Attention, Config,
-    kernels::{Rows, cpu::Keys},
+    kernels::{
+        Rows,
+        cpu::{Keys, room_for},
+    },
 };
 
 /// The cache of one sequence. Cheap while empty; grows with the tokens.
@@ -73,10 +76,12 @@ impl KvCache {
                 ) => {
                     keys.copy(other_keys, length, self.width);
                     values.clear();
+                    make_room(values, length, self.width);
                     values.extend_from_slice(&other_values[..numbers]);
                 }
                 (Cached::Latent { rows }, Cached::Latent { rows: other_rows }) => {
                     rows.clear();
+                    make_room(rows, length, self.width);
                     rows.extend_from_slice(&other_rows[..numbers]);
                 }
                 _ => unreachable!("both were made for one model"),
@@ -154,5 +159,12 @@ impl LayerCache {
 /// Puts rows after the first `past` of those that are there.
 fn append(rows: &mut Vec<f32>, past: usize, new: Rows) {
     rows.truncate(past * new.width());
+    make_room(rows, past + new.count(), new.width());
     (0..new.count()).for_each(|row| rows.extend_from_slice(new.row(row)));
+}
+
+fn make_room(rows: &mut Vec<f32>, tokens: usize, width: usize) {
+    if rows.capacity() < tokens * width {
+        rows.reserve_exact(room_for(tokens) * width - rows.len());
+    }
 }

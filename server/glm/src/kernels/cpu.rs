@@ -16,7 +16,7 @@ mod unpacked;
 
 pub use activation::{activate, gate};
 pub use activations::Activations;
-pub use attention::{Heads, Keys, attend};
+pub use attention::{Heads, Keys, attend, room_for};
 pub use exponential::log_sum_exp;
 pub use latent::{HeadMatrices, attend_latent, times_heads};
 pub use norm::{layer_norm, rms_norm, rms_row};

@@ -24,11 +24,19 @@ pub struct Keys {
     panels: Vec<f32>,
 }
 
+/// For how many tokens a cache of so many gets room: a quarter more at most, in few sizes, so that the memory which one
+/// cache leaves serves the next.
+pub fn room_for(tokens: usize) -> usize {
+    let step = (tokens / 8).next_power_of_two().max(PANEL);
+    tokens.next_multiple_of(step)
+}
+
 impl Keys {
     /// Writes the keys of a run of tokens, the first of which is the sequence's token `at`.
     pub fn write(&mut self, at: usize, keys: Rows) {
         let width = keys.width();
         let panels = (at + keys.count()).div_ceil(PANEL);
+        self.make_room(at + keys.count(), width);
         if self.panels.len() < panels * width * PANEL {
             self.panels.resize(panels * width * PANEL, 0.0);
         }
@@ -45,8 +53,16 @@ impl Keys {
     /// Takes the first `count` tokens of other keys, `width` numbers each, instead of its own.
     pub fn copy(&mut self, other: &Keys, count: usize, width: usize) {
         self.panels.clear();
+        self.make_room(count, width);
         let size = count.div_ceil(PANEL) * PANEL * width;
         self.panels.extend_from_slice(&other.panels[..size]);
+    }
+
+    fn make_room(&mut self, tokens: usize, width: usize) {
+        if self.panels.capacity() < tokens.div_ceil(PANEL) * PANEL * width {
+            let room = room_for(tokens) * width;
+            self.panels.reserve_exact(room - self.panels.len());
+        }
     }
 
     /// Bytes held, also those that were made room for.
