@@ -340,6 +340,15 @@ fn is_inside(path: &Path) -> bool {
 
 async fn writer(arguments: &TranslateArgs, [from, to]: [Language; 2]) -> anyhow::Result<Writer> {
     let writer = Writer::open(&arguments.model, &arguments.endpoint).await?;
+    check_translates(&writer, from, to)?;
+    Ok(writer)
+}
+
+/// Whether a writer's model can be asked for a translation.
+///
+/// # Errors
+/// If it cannot, with what to do about it.
+pub fn check_translates(writer: &Writer, from: Language, to: Language) -> anyhow::Result<()> {
     let trial = Translation {
         from,
         to,
@@ -354,7 +363,7 @@ async fn writer(arguments: &TranslateArgs, [from, to]: [Language; 2]) -> anyhow:
             "{error}. Choose a model that does with --model; `infill model pull codegeex4-all-9b` gets one"
         );
     }
-    Ok(writer)
+    Ok(())
 }
 
 /// A hash of all that decides what becomes of any unit: answers of another model, or to another question, are others.

@@ -21,7 +21,6 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use engine::Sampling;
-use prompt::Translation;
 use tokio::sync::Semaphore;
 
 use crate::eval::translate::judge::Judge;
@@ -32,6 +31,7 @@ use crate::eval::translate::report::{LeftOut, Report};
 use crate::eval::translate::work::{Asking, Source, Work};
 use crate::flags::{ModelArgs, from_one};
 use crate::sandbox::{Limits, Sandbox};
+use crate::translate::check_translates;
 use crate::writer::Writer;
 use crate::writer::endpoint::EndpointArgs;
 
@@ -282,20 +282,7 @@ fn data(arguments: &EvalTranslateArgs, pairs: &[Pair]) -> anyhow::Result<Data> {
 async fn writer(arguments: &EvalTranslateArgs, pairs: &[Pair]) -> anyhow::Result<Writer> {
     let writer = Writer::open(&arguments.model, &arguments.endpoint).await?;
     for (from, to) in pairs {
-        let trial = Translation {
-            from: from.language(),
-            to: to.language(),
-            code: "",
-            context: "",
-            declaration: "",
-            note: "",
-            attempts: &[],
-        };
-        if let Err(error) = trial.request(writer.template()) {
-            bail!(
-                "{error}. Choose a model that does with --model; `infill model pull codegeex4-all-9b` gets one"
-            );
-        }
+        check_translates(&writer, from.language(), to.language())?;
     }
     Ok(writer)
 }
