@@ -1,5 +1,37 @@
 //! The kernels on the CPU: one file an operation, each picked at run time for the machine.
 
+/// A function that is compiled once for each set of vector instructions and, when it is called, runs for the widest that
+/// the machine has. Its body is plain code, of which the compiler makes vector code.
+macro_rules! vectorized {
+    ($(#[$about:meta])* $seen:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block) => {
+        $(#[$about])*
+        $seen fn $name($($argument: $type),*) $(-> $result)? {
+            #[inline(always)]
+            fn plain($($argument: $type),*) $(-> $result)? $body
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+                fn avx512($($argument: $type),*) $(-> $result)? {
+                    plain($($argument),*)
+                }
+                #[target_feature(enable = "avx2,fma")]
+                fn avx2($($argument: $type),*) $(-> $result)? {
+                    plain($($argument),*)
+                }
+                if $crate::kernels::cpu::has_avx512() {
+                    // SAFETY: the machine has the instructions.
+                    return unsafe { avx512($($argument),*) };
+                }
+                if $crate::kernels::cpu::has_avx2() {
+                    // SAFETY: the same.
+                    return unsafe { avx2($($argument),*) };
+                }
+            }
+            plain($($argument),*)
+        }
+    };
+}
+
 mod activation;
 mod activations;
 mod attention;
@@ -42,5 +74,6 @@ fn has_avx512() -> bool {
         && is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vl")
         && is_x86_feature_detected!("avx512vnni")
 }

@@ -25,39 +25,25 @@ pub fn gate(activation: Activation, x: Rows, out: &mut [f32], pool: &Pool) {
     });
 }
 
-fn some(activation: Activation, x: &mut [f32]) {
-    #[cfg(target_arch = "x86_64")]
-    if super::has_avx2() {
-        // SAFETY: the machine has the instructions.
-        return unsafe { some_avx2(activation, x) };
-    }
-    some_plain(activation, x);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn some_avx2(activation: Activation, x: &mut [f32]) {
-    some_plain(activation, x);
-}
-
-/// All but one of them are x times the logistic function of something: x / (1 + e^-u).
-#[inline(always)]
-fn some_plain(activation: Activation, x: &mut [f32]) {
-    /// 2 √(2/π): since (1 + tanh u)/2 = 1/(1 + e^-2u), one exponential is enough.
-    const TWICE: f32 = 1.595_769;
-    match activation {
-        Activation::GeluTanh => {
-            for x in x {
-                let u = TWICE * (*x + 0.044_715 * *x * *x * *x);
-                *x /= 1.0 + exp(-u);
+vectorized! {
+    /// All but one of them are x times the logistic function of something: x / (1 + e^-u).
+    fn some(activation: Activation, x: &mut [f32]) {
+        /// 2 √(2/π): since (1 + tanh u)/2 = 1/(1 + e^-2u), one exponential is enough.
+        const TWICE: f32 = 1.595_769;
+        match activation {
+            Activation::GeluTanh => {
+                for x in x {
+                    let u = TWICE * (*x + 0.044_715 * *x * *x * *x);
+                    *x /= 1.0 + exp(-u);
+                }
             }
-        }
-        Activation::QuickGelu => x.iter_mut().for_each(|x| *x /= 1.0 + exp(-1.702 * *x)),
-        Activation::Silu => x.iter_mut().for_each(|x| *x /= 1.0 + exp(-*x)),
-        Activation::Gelu => {
-            for x in x {
-                let erf = candle_core::cpu::erf::erf_f32(*x * std::f32::consts::FRAC_1_SQRT_2);
-                *x *= 0.5 * (1.0 + erf);
+            Activation::QuickGelu => x.iter_mut().for_each(|x| *x /= 1.0 + exp(-1.702 * *x)),
+            Activation::Silu => x.iter_mut().for_each(|x| *x /= 1.0 + exp(-*x)),
+            Activation::Gelu => {
+                for x in x {
+                    let erf = candle_core::cpu::erf::erf_f32(*x * std::f32::consts::FRAC_1_SQRT_2);
+                    *x *= 0.5 * (1.0 + erf);
+                }
             }
         }
     }

@@ -234,37 +234,27 @@ impl<V: Fn(usize) -> usize> Attention<'_, V> {
 pub(super) fn softmax(scores: &mut [f32], visible: usize, scale: f32) -> f32 {
     let (seen, unseen) = scores.split_at_mut(visible);
     unseen.fill(0.0);
-    #[cfg(target_arch = "x86_64")]
-    if super::has_avx2() {
-        // SAFETY: the machine has the instructions.
-        return unsafe { softmax_avx2(seen, scale) };
-    }
-    softmax_plain(seen, scale)
+    softmax_seen(seen, scale)
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn softmax_avx2(scores: &mut [f32], scale: f32) -> f32 {
-    softmax_plain(scores, scale)
-}
-
-#[inline(always)]
-fn softmax_plain(scores: &mut [f32], scale: f32) -> f32 {
-    let largest = largest(scores);
-    let (chunks, rest) = scores.as_chunks_mut::<PANEL>();
-    let mut sums = [0.0; PANEL];
-    for chunk in chunks {
-        for (sum, score) in sums.iter_mut().zip(chunk) {
-            *score = exp((*score - largest) * scale);
-            *sum += *score;
+vectorized! {
+    fn softmax_seen(scores: &mut [f32], scale: f32) -> f32 {
+        let largest = largest(scores);
+        let (chunks, rest) = scores.as_chunks_mut::<PANEL>();
+        let mut sums = [0.0; PANEL];
+        for chunk in chunks {
+            for (sum, score) in sums.iter_mut().zip(chunk) {
+                *score = exp((*score - largest) * scale);
+                *sum += *score;
+            }
         }
+        let mut total = sums.into_iter().sum::<f32>();
+        for score in rest {
+            *score = exp((*score - largest) * scale);
+            total += *score;
+        }
+        total
     }
-    let mut total = sums.into_iter().sum::<f32>();
-    for score in rest {
-        *score = exp((*score - largest) * scale);
-        total += *score;
-    }
-    total
 }
 
 #[cfg(test)]

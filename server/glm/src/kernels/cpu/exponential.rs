@@ -4,34 +4,20 @@
 /// Sums kept side by side.
 const LANES: usize = 16;
 
-/// ln Σ e^x, without overflow.
-pub fn log_sum_exp(x: &[f32]) -> f32 {
-    #[cfg(target_arch = "x86_64")]
-    if super::has_avx2() {
-        // SAFETY: the machine has the instructions.
-        return unsafe { log_sum_exp_avx2(x) };
-    }
-    log_sum_exp_plain(x)
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn log_sum_exp_avx2(x: &[f32]) -> f32 {
-    log_sum_exp_plain(x)
-}
-
-#[inline(always)]
-fn log_sum_exp_plain(x: &[f32]) -> f32 {
-    let largest = largest(x);
-    let (chunks, rest) = x.as_chunks::<LANES>();
-    let mut sums = [0.0; LANES];
-    for chunk in chunks {
-        for (sum, x) in sums.iter_mut().zip(chunk) {
-            *sum += exp(x - largest);
+vectorized! {
+    /// ln Σ e^x, without overflow.
+    pub fn log_sum_exp(x: &[f32]) -> f32 {
+        let largest = largest(x);
+        let (chunks, rest) = x.as_chunks::<LANES>();
+        let mut sums = [0.0; LANES];
+        for chunk in chunks {
+            for (sum, x) in sums.iter_mut().zip(chunk) {
+                *sum += exp(x - largest);
+            }
         }
+        let rest = rest.iter().map(|x| exp(x - largest)).sum::<f32>();
+        largest + (sums.into_iter().sum::<f32>() + rest).ln()
     }
-    let rest = rest.iter().map(|x| exp(x - largest)).sum::<f32>();
-    largest + (sums.into_iter().sum::<f32>() + rest).ln()
 }
 
 /// The greatest of the numbers; negative infinity if there are none.

@@ -36,54 +36,26 @@ pub fn rms_norm(x: Rows, weight: &[f32], epsilon: f32, out: &mut [f32], pool: &P
     });
 }
 
-/// [`rms_norm`] of one row, in place.
-pub fn rms_row(x: &mut [f32], weight: &[f32], epsilon: f32) {
-    #[cfg(target_arch = "x86_64")]
-    if super::has_avx2() {
-        // SAFETY: the machine has the instructions.
-        return unsafe { rms_row_avx2(x, weight, epsilon) };
-    }
-    rms_row_plain(x, weight, epsilon);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn rms_row_avx2(x: &mut [f32], weight: &[f32], epsilon: f32) {
-    rms_row_plain(x, weight, epsilon);
-}
-
-#[inline(always)]
-fn rms_row_plain(x: &mut [f32], weight: &[f32], epsilon: f32) {
-    let mean = sum(x, |x| x * x) / x.len() as f32;
-    let scale = 1.0 / (mean + epsilon).sqrt();
-    for (x, weight) in x.iter_mut().zip(weight) {
-        *x = *x * scale * weight;
+vectorized! {
+    /// [`rms_norm`] of one row, in place.
+    pub fn rms_row(x: &mut [f32], weight: &[f32], epsilon: f32) {
+        let mean = sum(x, |x| x * x) / x.len() as f32;
+        let scale = 1.0 / (mean + epsilon).sqrt();
+        for (x, weight) in x.iter_mut().zip(weight) {
+            *x = *x * scale * weight;
+        }
     }
 }
 
-fn norm_row(x: &[f32], weight: &[f32], bias: &[f32], epsilon: f32, out: &mut [f32]) {
-    #[cfg(target_arch = "x86_64")]
-    if super::has_avx2() {
-        // SAFETY: the machine has the instructions.
-        return unsafe { norm_row_avx2(x, weight, bias, epsilon, out) };
-    }
-    norm_row_plain(x, weight, bias, epsilon, out);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn norm_row_avx2(x: &[f32], weight: &[f32], bias: &[f32], epsilon: f32, out: &mut [f32]) {
-    norm_row_plain(x, weight, bias, epsilon, out);
-}
-
-#[inline(always)]
-fn norm_row_plain(x: &[f32], weight: &[f32], bias: &[f32], epsilon: f32, out: &mut [f32]) {
-    let count = x.len() as f32;
-    let mean = sum(x, |x| x) / count;
-    let variance = sum(x, |x| (x - mean) * (x - mean)) / count;
-    let scale = 1.0 / (variance + epsilon).sqrt();
-    for (((out, x), weight), bias) in out.iter_mut().zip(x).zip(weight).zip(bias) {
-        *out = (x - mean) * scale * weight + bias;
+vectorized! {
+    fn norm_row(x: &[f32], weight: &[f32], bias: &[f32], epsilon: f32, out: &mut [f32]) {
+        let count = x.len() as f32;
+        let mean = sum(x, |x| x) / count;
+        let variance = sum(x, |x| (x - mean) * (x - mean)) / count;
+        let scale = 1.0 / (variance + epsilon).sqrt();
+        for (((out, x), weight), bias) in out.iter_mut().zip(x).zip(weight).zip(bias) {
+            *out = (x - mean) * scale * weight + bias;
+        }
     }
 }
 
