@@ -2,28 +2,28 @@
 //! the makers' own integers with a scale a row.
 //!
 //! Takes the rows of blocks of a file, gives the same weights in panels. In a file the weights of one output lie
-//! together. Here 16 outputs lie side by side, a pair of inputs at a time, so that one load brings the same two
-//! inputs' weights for eight outputs, and the sums of 16 outputs never have to be added across a register. A panel is
+//! together. Here 16 outputs lie side by side, a *quad* of inputs at a time, so that one load brings the same four
+//! inputs' weights for 16 outputs, and the sums of 16 outputs never have to be added across a register. A panel is
 //! a run of *groups* (as many inputs as a block of the file), a group is a header of scales and then *blocks* of 32
-//! inputs, a block is 16 pairs of inputs:
+//! inputs, a block is eight quads. What is stored is a number without a sign, from which the type's offset is to be
+//! taken:
 //!
-//! - 8 bits: 32 bytes a pair, (output, input) for 16 outputs.
-//! - 4 to 6 bits: the lower four in 32 bytes for two pairs. Those are 16 numbers of 16 bits, one for each (output,
-//!   input) of outputs 0 to 7, and each has four fields: the first pair, outputs 0 to 7 in the lowest bits, then 8 to
-//!   15, then the second pair alike. So a shift and a mask widen 16 weights. The upper one or two bits follow in a plane
-//!   of their own of the same order: 32 bytes for the next eight or four pairs.
+//! - 8 bits: 64 bytes a quad, (output, input of the quad).
+//! - 4 to 6 bits: 64 bytes of the same order for two quads, the first in the lower nibbles and the second in the upper
+//!   ones. The upper one or two bits follow in planes of their own, 64 bytes for eight or four quads, the first quad in
+//!   the lowest bits.
 //!
 //! | type | bits of a weight in the file | here | a weight is |
 //! |---|---|---|---|
-//! | Q8_0 | 8.5 | 8.5 | d · q |
+//! | Q8_0 | 8.5 | 8.5 | d · (q − 128) |
 //! | Q4_0 | 4.5 | 4.5 | d · (q − 8) |
 //! | Q4_K | 4.5 | 4.625 | d · s · q − dmin · m, s and m in a byte each rather than in 6 bits |
 //! | Q5_K | 5.5 | 5.625 | the same |
 //! | Q6_K | 6.5625 | 6.5625 | d · s · (q − 32), a scale s for each 16 inputs |
-//! | int8, int4 | 8, 4 | 8, 4 | q, with an f32 scale an output |
+//! | int8, int4 | 8, 4 | 8, 4 | q − 128 or q − 8, with an f32 scale an output |
 //!
-//! Q5_0 is held as Q8_0 and Q3_K as Q6_K, both without loss. The last panel is filled up with zeros, and so is the
-//! last block of a row of int8 or int4 that is no multiple of 32.
+//! Q5_0 is held as Q8_0 and Q3_K as Q6_K, both without loss. The last panel is filled up, and so is the last block of a
+//! row of int8 or int4 that is no multiple of 32, with numbers that nobody reads or that meet inputs of zero.
 
 mod file;
 
@@ -34,7 +34,11 @@ use half::f16;
 pub(crate) const PANEL: usize = 16;
 /// Inputs in a block.
 pub(crate) const BLOCK: usize = 32;
-/// Weights of one block column of a panel.
+/// Inputs in a quad.
+pub(crate) const QUAD: usize = 4;
+/// Weights of one quad of a panel.
+pub(crate) const ACROSS: usize = PANEL * QUAD;
+/// Weights of one block of a panel.
 pub(crate) const WIDE: usize = PANEL * BLOCK;
 
 /// How the weights of a matrix are packed.
@@ -104,7 +108,12 @@ impl Packing {
         self.header() + self.inputs() / BLOCK * self.block()
     }
 
-    /// What is taken from the stored number to get the weight in units of its scale.
+    /// What is taken from a stored byte to get its sign back.
+    pub(crate) const fn centre(self) -> u8 {
+        if self.is_bytes() { 128 } else { 0 }
+    }
+
+    /// What else is taken from the stored number to get the weight in units of its scale.
     pub(crate) const fn offset(self) -> i32 {
         match self {
             Packing::Q4_0 | Packing::Int4 => 8,
@@ -122,13 +131,18 @@ impl Packing {
     }
 
     /// Whether a minimum is taken from each weight.
-    pub(crate) const fn has_minima(self) -> bool {
+    const fn has_minima(self) -> bool {
         matches!(self, Packing::Q4K | Packing::Q5K)
     }
 
-    /// Whether activations are to be multiplied with as they are, not rounded to 16 bits: that is how the makers run
-    /// their own integers, and costs a second product with what the first rounded off. Who chose blocks of a GGUF file
-    /// has chosen a coarser rounding of activations in every other program.
+    /// Whether something is taken from each weight: a minimum, or an offset times the scale.
+    pub(crate) const fn has_lows(self) -> bool {
+        self.has_minima() || self.offset() != 0
+    }
+
+    /// Whether activations are to be multiplied with as they are, not rounded to 8 bits: that is how the makers run
+    /// their own integers, and costs two more products with what was rounded off. Who chose blocks of a GGUF file has
+    /// chosen this rounding of activations in every other program too.
     pub(crate) const fn is_fine(self) -> bool {
         matches!(self, Packing::Int8 | Packing::Int4)
     }
@@ -136,35 +150,32 @@ impl Packing {
     /// The weight of one output of a block, in units of its scale.
     #[inline(always)]
     fn code(self, block: &[u8], lane: usize, input: usize) -> i32 {
-        let (pair, odd) = (input / 2, input % 2);
+        let (quad, at) = (input / QUAD, QUAD * lane + input % QUAD);
         if self.is_bytes() {
-            return i32::from(block[2 * PANEL * pair + 2 * lane + odd] as i8);
+            return i32::from(block[ACROSS * quad + at]) - i32::from(self.centre());
         }
-        let (at, shift) = field(4, pair, lane, odd);
-        let mut code = i32::from(block[at] >> shift & 0x0f);
+        let mut code = field(block, 4, quad, at);
         let bits = self.upper_bits();
         if bits > 0 {
-            let (at, shift) = field(bits, pair, lane, odd);
-            let upper = block[WIDE / 2 + at] >> shift;
-            code |= i32::from(upper & ((1 << bits) - 1)) << 4;
+            code |= field(&block[WIDE / 2..], bits, quad, at) << 4;
         }
-        code - self.offset()
+        i32::from(code) - self.offset()
     }
 
     /// Puts a stored number into a block of zeros.
     #[inline(always)]
     fn place(self, block: &mut [u8], lane: usize, input: usize, code: u8) {
-        let (pair, odd) = (input / 2, input % 2);
+        let (quad, at) = (input / QUAD, QUAD * lane + input % QUAD);
         if self.is_bytes() {
-            block[2 * PANEL * pair + 2 * lane + odd] = code;
+            block[ACROSS * quad + at] = code;
             return;
         }
-        let (at, shift) = field(4, pair, lane, odd);
-        block[at] |= (code & 0x0f) << shift;
+        let (byte, shift) = field_place(4, quad, at);
+        block[byte] |= (code & 0x0f) << shift;
         let bits = self.upper_bits();
         if bits > 0 {
-            let (at, shift) = field(bits, pair, lane, odd);
-            block[WIDE / 2 + at] |= (code >> 4) << shift;
+            let (byte, shift) = field_place(bits, quad, at);
+            block[WIDE / 2 + byte] |= (code >> 4) << shift;
         }
     }
 
@@ -182,9 +193,18 @@ impl Packing {
         }
     }
 
+    /// What is taken from each weight of one output for the inputs from `scaled` × `index` of a group on.
+    #[inline(always)]
+    pub(crate) fn low(self, group: &[u8], lane: usize, index: usize) -> f32 {
+        match self.offset() {
+            0 => self.minimum(group, lane, index),
+            offset => self.scale(group, lane, index) * offset as f32,
+        }
+    }
+
     /// The minimum of one output for block `index` of a group.
     #[inline(always)]
-    pub(crate) fn minimum(self, group: &[u8], lane: usize, index: usize) -> f32 {
+    fn minimum(self, group: &[u8], lane: usize, index: usize) -> f32 {
         if !self.has_minima() {
             return 0.0;
         }
@@ -193,49 +213,37 @@ impl Packing {
             * f32::from(group[4 * PANEL + 2 * PANEL * index + PANEL + lane])
     }
 
-    /// A block as numbers of 16 bits in units of the scales: (pair, output, input of the pair).
+    /// A block's stored numbers, bytes with their signs: (quad, output, input of the quad).
     #[inline(always)]
-    pub(crate) fn widen(self, block: &[u8], wide: &mut [i16; WIDE]) {
-        if self.is_bytes() {
-            for (wide, &byte) in wide.iter_mut().zip(block) {
-                *wide = i16::from(byte as i8);
+    pub(crate) fn widen(self, block: &[u8], wide: &mut [i8; WIDE]) {
+        for (quad, wide) in wide.as_chunks_mut::<ACROSS>().0.iter_mut().enumerate() {
+            for (at, wide) in wide.iter_mut().enumerate() {
+                let mut code = match self.is_bytes() {
+                    true => block[ACROSS * quad + at],
+                    false => field(block, 4, quad, at),
+                };
+                match self.upper_bits() {
+                    0 => {}
+                    bits => code |= field(&block[WIDE / 2..], bits, quad, at) << 4,
+                }
+                *wide = code.wrapping_sub(self.centre()) as i8;
             }
-            return;
-        }
-        let (nibbles, upper) = block.split_at(WIDE / 2);
-        let offset = self.offset() as i16;
-        spread(nibbles, 4, wide, |wide, field| *wide = field - offset);
-        match self.upper_bits() {
-            1 => spread(upper, 1, wide, |wide, field| *wide += field << 4),
-            2 => spread(upper, 2, wide, |wide, field| *wide += field << 4),
-            _ => {}
         }
     }
 }
 
-/// Byte and lowest bit of a field in a plane of fields of so many bits.
+/// Byte and lowest bit, in planes of fields of so many bits, of the number `at` of a quad.
 #[inline(always)]
-fn field(bits: usize, pair: usize, lane: usize, odd: usize) -> (usize, usize) {
-    // Pairs that share a byte.
-    let pairs = 4 / bits;
-    let at = 2 * PANEL * (pair / (2 * pairs)) + 2 * (2 * (lane % 8) + odd) + pair / pairs % 2;
-    (at, bits * (2 * (pair % pairs) + lane / 8))
+fn field_place(bits: usize, quad: usize, at: usize) -> (usize, usize) {
+    let quads = 8 / bits;
+    (ACROSS * (quad / quads) + at, bits * (quad % quads))
 }
 
-/// Hands out the fields of a plane, with their places among the widened weights of the block.
+/// What lies there.
 #[inline(always)]
-fn spread(plane: &[u8], bits: usize, wide: &mut [i16; WIDE], put: impl Fn(&mut i16, i16)) {
-    let mask = (1u16 << bits) - 1;
-    let numbers = plane.as_chunks::<{ 2 * PANEL }>().0;
-    for (numbers, wide) in numbers.iter().zip(wide.chunks_exact_mut(16 / bits * PANEL)) {
-        let numbers = numbers.as_chunks::<2>().0;
-        for (field, wide) in wide.as_chunks_mut::<PANEL>().0.iter_mut().enumerate() {
-            for (number, wide) in numbers.iter().zip(wide) {
-                let field = u16::from_le_bytes(*number) >> (bits * field) & mask;
-                put(wide, field as i16);
-            }
-        }
-    }
+fn field(planes: &[u8], bits: usize, quad: usize, at: usize) -> u8 {
+    let (byte, shift) = field_place(bits, quad, at);
+    planes[byte] >> shift & ((1 << bits) - 1)
 }
 
 /// A matrix (rows, columns) in panels of 16 outputs.
@@ -439,11 +447,11 @@ pub(crate) mod tests {
             let matrix = random.packed(stored, PANEL, 512);
             let group = &matrix.panel(0)[..packing.group()];
             let block = &group[packing.header()..][..packing.block()];
-            let mut wide = [i16::MAX; WIDE];
+            let mut wide = [i8::MAX; WIDE];
             packing.widen(block, &mut wide);
             for (at, &got) in wide.iter().enumerate() {
-                let (pair, lane, odd) = (at / (2 * PANEL), at / 2 % PANEL, at % 2);
-                let want = packing.code(block, lane, 2 * pair + odd);
+                let (quad, lane, input) = (at / ACROSS, at / QUAD % PANEL, at % QUAD);
+                let want = packing.code(block, lane, QUAD * quad + input) + packing.offset();
                 assert_eq!(i32::from(got), want, "{stored:?}, number {at}");
             }
         }

@@ -10,6 +10,9 @@ use crate::{
 };
 use std::sync::Arc;
 
+/// Products with what activations left over that make a fine one: 24 bits of each in all, as f32 has.
+const FINER: usize = 2;
+
 /// A weight matrix (outputs, inputs).
 #[derive(Clone)]
 pub(crate) enum Matrix {
@@ -29,6 +32,8 @@ pub(crate) enum Matrix {
 #[derive(Debug, Default)]
 pub(crate) struct Products {
     activations: cpu::Activations,
+    /// What the activations left over.
+    left: Vec<f32>,
     /// The product with one of several matrices.
     part: Vec<f32>,
 }
@@ -47,8 +52,16 @@ impl Products {
     ) {
         cpu::matmul_packed(&self.activations, weight, bias, out, first, pool);
         if weight.packing().is_fine() {
-            self.activations.set_rest(x, pool);
-            cpu::add_packed(&self.activations, weight, out, first, pool);
+            let (width, size) = (x.width(), x.count() * x.width());
+            let left = room(&mut self.left, size);
+            for (row, left) in left.chunks_exact_mut(width.max(1)).enumerate() {
+                left.copy_from_slice(x.row(row));
+            }
+            for _ in 0..FINER {
+                self.activations.take_from(left, width);
+                self.activations.set(Rows::new(left, width), pool);
+                cpu::add_packed(&self.activations, weight, out, first, pool);
+            }
         }
     }
 }
@@ -264,25 +277,37 @@ mod tests {
         Matrix::Half(Arc::new(matrix))
     }
 
+    /// Rows of integers that are not rounded on their way: the largest of 32 is the largest of 8 bits.
+    fn integers(count: usize) -> Vec<f32> {
+        let numbers = Random::new(2).normal(count).into_iter().enumerate();
+        let integer = |(at, x): (usize, f32)| {
+            if at % 32 == 0 {
+                127.0
+            } else {
+                (x * 30.0).round()
+            }
+        };
+        numbers.map(integer).collect()
+    }
+
     /// The matrix's own rows, multiplied in plain code.
     #[track_caller]
-    fn check(matrix: &Matrix, outputs: usize, inputs: usize) {
+    fn check(matrix: &Matrix, outputs: usize, inputs: usize, x: &[f32]) {
         assert_eq!(matrix.size().unwrap(), (outputs, inputs));
         let mut rows = vec![f32::NAN; outputs * inputs];
         for (id, row) in rows.chunks_exact_mut(inputs).enumerate() {
             matrix.row(id, row).unwrap();
         }
         let dense = FloatMatrix::new(rows, outputs, inputs);
-        let x = Random::new(2).normal(3 * inputs);
-        let x = Rows::new(&x, inputs);
+        let x = Rows::new(x, inputs);
         let (pool, mut products) = (cpu::Pool::new(2).unwrap(), Products::default());
         for bias in [vec![], vec![0.5; outputs]] {
             let want = reference::matmul(x, &dense, &bias);
-            let mut got = vec![f32::NAN; 3 * outputs];
+            let mut got = vec![f32::NAN; x.count() * outputs];
             matrix
                 .multiply(x, &bias, &mut got, &mut products, &pool)
                 .unwrap();
-            reference::assert_close(&got, &want, 1e-4);
+            reference::assert_close(&got, &want, 1e-5);
         }
     }
 
@@ -290,14 +315,14 @@ mod tests {
     fn parts_are_one_matrix() {
         let mut random = Random::new(1);
         let stack = vec![half(&mut random, 5, 8), half(&mut random, 3, 8)];
-        check(&Matrix::Stack(stack), 8, 8);
+        check(&Matrix::Stack(stack), 8, 8, &Random::new(2).normal(24));
         let beside = vec![half(&mut random, 5, 8), half(&mut random, 5, 2)];
-        check(&Matrix::Beside(beside), 5, 10);
+        check(&Matrix::Beside(beside), 5, 10, &Random::new(2).normal(30));
         let mixed = vec![
             Matrix::Stack(vec![half(&mut random, 2, 8), half(&mut random, 3, 8)]),
             half(&mut random, 5, 4),
         ];
-        check(&Matrix::Beside(mixed), 5, 12);
+        check(&Matrix::Beside(mixed), 5, 12, &Random::new(2).normal(36));
         let mut packed = |stored, rows| Matrix::Packed(Arc::new(random.packed(stored, rows, 256)));
         let types = vec![
             packed(Stored::Q4K, 20),
@@ -306,6 +331,15 @@ mod tests {
             packed(Stored::Int4, 5),
             packed(Stored::Q8_0, 16),
         ];
-        check(&Matrix::Stack(types), 51, 256);
+        check(&Matrix::Stack(types), 51, 256, &integers(3 * 256));
+    }
+
+    /// The makers' integers are multiplied with activations as they are.
+    #[test]
+    fn a_fine_matrix_rounds_nothing_off() {
+        for stored in [Stored::Int8, Stored::Int4] {
+            let matrix = Matrix::Packed(Arc::new(Random::new(4).packed(stored, 20, 96)));
+            check(&matrix, 20, 96, &Random::new(5).normal(3 * 96));
+        }
     }
 }

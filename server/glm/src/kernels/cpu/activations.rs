@@ -1,73 +1,79 @@
 //! Activations as integers, the form in which they meet packed weights.
 //!
-//! Takes rows of f32, gives each as 16-bit integers with one unit a row, and the sums of 16 and of 32 neighbours, which
-//! offsets and minima of the weights are multiplied with. Products and sums within a block of weights are then exact
-//! integers; 16 bits cost no more than 8 here, since the multiply-add of AVX2 takes pairs of 16-bit numbers anyway, and
-//! they keep the result within 1e-4 of f32. The memory is kept from one use to the next.
+//! Takes rows of f32, gives each as blocks of 32 8-bit integers with a unit a block, and the sums of 16 and of 32
+//! neighbours, with which is multiplied what is taken from all weights. Products and sums within a block of weights are
+//! then exact integers, which processors multiply and add four at a time. ggml rounds activations the same way
+//! (`block_q8_0` of its `ggml-common.h`). The memory is kept from one use to the next.
 
 use super::pool::Pool;
-use crate::kernels::{Rows, packed::BLOCK};
+use crate::kernels::{Packing, Rows, packed::BLOCK};
 
 /// Numbers that one task brings to integers: about as long as waking a thread takes.
 const GRAIN: usize = 1 << 14;
-/// Below this largest number a row counts as zeros: no unit of it would have an inverse.
+/// Below this largest number a block counts as zeros: no unit of it would have an inverse.
 const SMALLEST: f32 = 1e-30;
+/// The largest integer; the smallest is as far from zero, so that signs can be turned.
+const LARGEST: f32 = 127.0;
+/// The centre of stored bytes.
+const CENTRE: u8 = Packing::Q8_0.centre();
 
 /// Rows of activations as integers. Rows are filled up with zeros to whole blocks.
 #[derive(Debug, Default)]
 pub struct Activations {
     count: usize,
     blocks: usize,
-    numbers: Vec<i16>,
-    halves: Vec<i32>,
-    sums: Vec<i32>,
+    numbers: Vec<i8>,
     units: Vec<f32>,
+    sums: Vec<f32>,
+    halves: Vec<f32>,
+    centres: Vec<i32>,
 }
 
 impl Activations {
     /// Brings the rows to integers, shared out over the pool if they are many.
     pub fn set(&mut self, x: Rows, pool: &Pool) {
-        self.bring(x, false, pool);
-    }
-
-    /// Brings to integers what [`Activations::set`] rounded off the same rows. The products with both, added, are
-    /// those with the rows as they are.
-    ///
-    /// # Panics
-    /// If the rows are not as many or as wide.
-    pub fn set_rest(&mut self, x: Rows, pool: &Pool) {
-        let size = (x.count(), x.width().div_ceil(BLOCK));
-        assert_eq!(size, (self.count, self.blocks), "the same rows");
-        self.bring(x, true, pool);
-    }
-
-    fn bring(&mut self, x: Rows, is_rest: bool, pool: &Pool) {
         let blocks = x.width().div_ceil(BLOCK);
         (self.count, self.blocks) = (x.count(), blocks);
-        let grow = |len: usize, needed: usize| len.max(needed);
         let size = x.count() * blocks;
-        self.numbers
-            .resize(grow(self.numbers.len(), size * BLOCK), 0);
-        self.halves.resize(grow(self.halves.len(), size * 2), 0);
-        self.sums.resize(grow(self.sums.len(), size), 0);
-        self.units.resize(grow(self.units.len(), x.count()), 0.0);
+        grow(&mut self.numbers, size * BLOCK);
+        grow(&mut self.units, size);
+        grow(&mut self.sums, size);
+        grow(&mut self.halves, size * 2);
+        grow(&mut self.centres, size);
 
         let parts = Parts {
             numbers: self.numbers.as_mut_ptr(),
-            halves: self.halves.as_mut_ptr(),
-            sums: self.sums.as_mut_ptr(),
             units: self.units.as_mut_ptr(),
+            sums: self.sums.as_mut_ptr(),
+            halves: self.halves.as_mut_ptr(),
+            centres: self.centres.as_mut_ptr(),
         };
         let rows = (GRAIN / x.width().max(1)).clamp(1, x.count().max(1));
         pool.run(x.count().div_ceil(rows), &|task| {
             for row in task * rows..x.count().min((task + 1) * rows) {
                 // SAFETY: the vectors have been grown to hold `count` rows, each row is one task's alone, and the
                 // vectors stay borrowed until all tasks are done.
-                let (numbers, halves, sums, unit) = unsafe { parts.row(row, blocks) };
-                let taken = if is_rest { *unit } else { 0.0 };
-                *unit = quantize(x.row(row), taken, numbers, halves, sums);
+                quantize(x.row(row), unsafe { parts.row(row, blocks) });
             }
         });
+    }
+
+    /// Takes from the rows what the integers stand for. The products of the integers, and then of what is left brought
+    /// to integers, added, are nearer to those of the rows as they were.
+    ///
+    /// # Panics
+    /// If `x` is not as many rows as were set, of this width.
+    pub fn take_from(&self, x: &mut [f32], width: usize) {
+        let size = (x.len(), width.div_ceil(BLOCK));
+        assert_eq!(size, (self.count * width, self.blocks), "the same rows");
+        for (row, x) in x.chunks_exact_mut(width.max(1)).enumerate() {
+            let blocks = self.numbers(row).chunks_exact(BLOCK).zip(self.units(row));
+            for (x, (numbers, unit)) in x.chunks_mut(BLOCK).zip(blocks) {
+                for (x, &number) in x.iter_mut().zip(numbers) {
+                    *x = (-unit).mul_add(f32::from(number), *x);
+                }
+            }
+        }
     }
 
     /// How many rows there are.
@@ -81,141 +87,123 @@ impl Activations {
     }
 
     /// The integers of rows from `row` on.
-    pub(super) fn numbers(&self, row: usize) -> &[i16] {
+    pub(super) fn numbers(&self, row: usize) -> &[i8] {
         let width = self.blocks * BLOCK;
         &self.numbers[row * width..self.count * width]
     }
 
+    /// What an integer of a block is worth, of rows from `row` on.
+    pub(super) fn units(&self, row: usize) -> &[f32] {
+        &self.units[row * self.blocks..self.count * self.blocks]
+    }
+
+    /// The sums of 32 integers, of rows from `row` on.
+    pub(super) fn sums(&self, row: usize) -> &[f32] {
+        &self.sums[row * self.blocks..self.count * self.blocks]
+    }
+
     /// The sums of 16 integers, of rows from `row` on.
-    #[cfg(any(target_arch = "x86_64", test))]
-    pub(super) fn halves(&self, row: usize) -> &[i32] {
+    pub(super) fn halves(&self, row: usize) -> &[f32] {
         let width = self.blocks * 2;
         &self.halves[row * width..self.count * width]
     }
 
-    /// The sums of 32 integers, of rows from `row` on.
-    pub(super) fn sums(&self, row: usize) -> &[i32] {
-        &self.sums[row * self.blocks..self.count * self.blocks]
+    /// What the products with bytes have to begin with if the bytes' centre has not been taken from them.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn centres(&self, row: usize) -> &[i32] {
+        &self.centres[row * self.blocks..self.count * self.blocks]
     }
+}
 
-    /// What one unit of a row's integers is worth.
-    pub(super) fn unit(&self, row: usize) -> f32 {
-        self.units[row]
+/// Makes room for so many numbers at least.
+fn grow<T: Clone + Default>(numbers: &mut Vec<T>, needed: usize) {
+    if numbers.len() < needed {
+        numbers.resize(needed, T::default());
     }
 }
 
 /// Where the rows' numbers are written to.
 struct Parts {
-    numbers: *mut i16,
-    halves: *mut i32,
-    sums: *mut i32,
+    numbers: *mut i8,
     units: *mut f32,
+    sums: *mut f32,
+    halves: *mut f32,
+    centres: *mut i32,
 }
 
 // SAFETY: tasks write to different rows, as `Activations::set` shares them out.
 unsafe impl Sync for Parts {}
 
+/// One row's numbers.
+struct Row<'a> {
+    numbers: &'a mut [i8],
+    units: &'a mut [f32],
+    sums: &'a mut [f32],
+    halves: &'a mut [f32],
+    centres: &'a mut [i32],
+}
+
 impl Parts {
     /// # Safety
-    /// The four vectors have that row, and nobody else has it.
-    #[allow(clippy::mut_from_ref, reason = "each row has one owner")]
-    unsafe fn row(
-        &self,
-        row: usize,
-        blocks: usize,
-    ) -> (&mut [i16], &mut [i32], &mut [i32], &mut f32) {
+    /// The vectors have that row, and nobody else has it.
+    unsafe fn row(&self, row: usize, blocks: usize) -> Row<'_> {
+        use std::slice::from_raw_parts_mut as slice;
         // SAFETY: as the caller vouches.
         unsafe {
-            let numbers = self.numbers.add(row * blocks * BLOCK);
-            let halves = self.halves.add(row * blocks * 2);
-            let sums = self.sums.add(row * blocks);
-            (
-                std::slice::from_raw_parts_mut(numbers, blocks * BLOCK),
-                std::slice::from_raw_parts_mut(halves, blocks * 2),
-                std::slice::from_raw_parts_mut(sums, blocks),
-                &mut *self.units.add(row),
-            )
+            Row {
+                numbers: slice(self.numbers.add(row * blocks * BLOCK), blocks * BLOCK),
+                units: slice(self.units.add(row * blocks), blocks),
+                sums: slice(self.sums.add(row * blocks), blocks),
+                halves: slice(self.halves.add(row * blocks * 2), blocks * 2),
+                centres: slice(self.centres.add(row * blocks), blocks),
+            }
         }
     }
 }
 
-/// Writes a row as integers of at most 16 bits, with the sums of 16 and 32 of them, and returns what one unit is worth.
-/// Before, `taken` times the integers that are there is taken from the row, if that is not zero. A row with a number
-/// that is not finite becomes zeros of a unit that is not finite.
-fn quantize(
-    x: &[f32],
-    taken: f32,
-    numbers: &mut [i16],
-    halves: &mut [i32],
-    sums: &mut [i32],
-) -> f32 {
-    #[cfg(target_arch = "x86_64")]
-    if super::has_avx2() {
-        // SAFETY: the machine has the instructions.
-        return unsafe { quantize_avx2(x, taken, numbers, halves, sums) };
+vectorized! {
+    /// Writes a row as integers.
+    fn quantize(x: &[f32], row: Row) {
+        let (numbers, _) = row.numbers.as_chunks_mut::<BLOCK>();
+        let (halves, _) = row.halves.as_chunks_mut::<2>();
+        let (whole, rest) = x.as_chunks::<BLOCK>();
+        let mut last = [0.0; BLOCK];
+        last[..rest.len()].copy_from_slice(rest);
+        let blocks = whole.iter().chain((!rest.is_empty()).then_some(&last));
+        let places = numbers.iter_mut().zip(row.units);
+        let sums = halves.iter_mut().zip(row.sums).zip(row.centres);
+        for ((x, (numbers, unit)), ((halves, sum), centre)) in blocks.zip(places).zip(sums) {
+            let mut integers = [0i32; BLOCK];
+            *unit = quantize_block(x, &mut integers);
+            for (number, integer) in numbers.iter_mut().zip(&integers) {
+                *number = *integer as i8;
+            }
+            for (half, integers) in halves.iter_mut().zip(integers.chunks_exact(BLOCK / 2)) {
+                *half = integers.iter().sum::<i32>() as f32;
+            }
+            *sum = halves[0] + halves[1];
+            *centre = -i32::from(CENTRE) * *sum as i32;
+        }
     }
-    quantize_plain(x, taken, numbers, halves, sums)
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn quantize_avx2(
-    x: &[f32],
-    taken: f32,
-    numbers: &mut [i16],
-    halves: &mut [i32],
-    sums: &mut [i32],
-) -> f32 {
-    quantize_plain(x, taken, numbers, halves, sums)
-}
-
+/// Writes a block as integers and returns what one is worth. A block with a number that is not finite stays zeros, of a
+/// unit that is not finite.
 #[inline(always)]
-fn quantize_plain(
-    x: &[f32],
-    taken: f32,
-    numbers: &mut [i16],
-    halves: &mut [i32],
-    sums: &mut [i32],
-) -> f32 {
+fn quantize_block(x: &[f32; BLOCK], integers: &mut [i32; BLOCK]) -> f32 {
     // Adding 1.5 × 2^23 leaves the nearest integer in the low bits of the sum.
     const ROUND: f32 = 12_582_912.0;
-    const LANES: usize = BLOCK;
-    if taken == 0.0 {
-        numbers.fill(0);
-    }
     // Without their sign, the bits of floats are ordered as the floats are, what is not finite above all others.
-    let value = |x: f32, number: i16| x - taken * f32::from(number);
-    let size = |x: f32, number: i16| value(x, number).to_bits() & 0x7fff_ffff;
-    let (chunks, rest) = x.as_chunks::<LANES>();
-    let (number_chunks, _) = numbers.as_chunks::<LANES>();
-    let mut largest = [0u32; LANES];
-    for (chunk, numbers) in chunks.iter().zip(number_chunks) {
-        for (largest, (&x, &number)) in largest.iter_mut().zip(chunk.iter().zip(numbers)) {
-            *largest = (*largest).max(size(x, number));
-        }
-    }
-    let rest = rest.iter().zip(number_chunks.last().into_iter().flatten());
-    let rest = rest.map(|(&x, &number)| size(x, number));
-    let largest = f32::from_bits(largest.into_iter().chain(rest).fold(0, u32::max));
+    let sizes = x.iter().map(|x| x.to_bits() & 0x7fff_ffff);
+    let largest = f32::from_bits(sizes.fold(0, u32::max));
     if !largest.is_finite() || largest < SMALLEST {
-        numbers.fill(0);
-        halves.fill(0);
-        sums.fill(0);
         return if largest.is_finite() { 0.0 } else { largest };
     }
-    let per_unit = f32::from(i16::MAX) / largest;
-    for (number, &x) in numbers.iter_mut().zip(x) {
-        *number = (value(x, *number) * per_unit + ROUND).to_bits() as i16;
+    let per_unit = LARGEST / largest;
+    for (integer, x) in integers.iter_mut().zip(x) {
+        *integer = (x * per_unit + ROUND).to_bits() as i32 - ROUND.to_bits() as i32;
     }
-    numbers[x.len()..].fill(0);
-    let (blocks, _) = numbers.as_chunks::<16>();
-    for (half, numbers) in halves.iter_mut().zip(blocks) {
-        *half = numbers.iter().map(|&number| i32::from(number)).sum();
-    }
-    for (sum, halves) in sums.iter_mut().zip(halves.as_chunks::<2>().0) {
-        *sum = halves[0] + halves[1];
-    }
-    largest / f32::from(i16::MAX)
+    largest / LARGEST
 }
 
 #[cfg(test)]
@@ -234,39 +222,37 @@ mod tests {
                 let blocks = activations.blocks();
                 for row in 0..count {
                     let numbers = &activations.numbers(row)[..blocks * BLOCK];
-                    let unit = activations.unit(row);
-                    for (x, &number) in x[row * width..][..width].iter().zip(numbers) {
-                        assert!((x - unit * f32::from(number)).abs() <= 0.51 * unit);
+                    let x = &x[row * width..][..width];
+                    let sum = |numbers: &[i8]| numbers.iter().map(|&x| i32::from(x)).sum::<i32>();
+                    for (block, x) in x.chunks(BLOCK).enumerate() {
+                        let numbers = &numbers[block * BLOCK..][..BLOCK];
+                        let unit = activations.units(row)[block];
+                        let largest = x.iter().fold(0.0f32, |most, x| most.max(x.abs()));
+                        assert_eq!(unit, largest / 127.0);
+                        for (x, &number) in x.iter().zip(numbers) {
+                            assert!((x - unit * f32::from(number)).abs() <= 0.51 * unit);
+                        }
+                        assert_eq!(numbers.iter().map(|x| x.unsigned_abs()).max(), Some(127));
+                        assert_eq!(activations.sums(row)[block], sum(numbers) as f32);
+                        let halves = [&numbers[..16], &numbers[16..]].map(|half| sum(half) as f32);
+                        assert_eq!(activations.halves(row)[2 * block..][..2], halves);
                     }
                     assert!(numbers[width..].iter().all(|&number| number == 0));
-                    let sum = |numbers: &[i16]| numbers.iter().map(|&x| i32::from(x)).sum::<i32>();
-                    for block in 0..blocks {
-                        let numbers = &numbers[block * BLOCK..][..BLOCK];
-                        assert_eq!(activations.sums(row)[block], sum(numbers));
-                        assert_eq!(activations.halves(row)[2 * block], sum(&numbers[..16]));
-                        assert_eq!(activations.halves(row)[2 * block + 1], sum(&numbers[16..]));
-                    }
                 }
             }
         }
     }
 
     #[test]
-    fn the_rest_is_what_was_rounded_off() {
+    fn what_is_left_over_thrice_is_nothing() {
         let x = Random::new(2).normal(3 * 70);
         let pool = Pool::new(1).unwrap();
         let mut activations = Activations::default();
-        let mut sums = vec![0.0f64; 3 * 70];
-        for is_rest in [false, true] {
-            activations.bring(Rows::new(&x, 70), is_rest, &pool);
-            for (row, sums) in sums.chunks_exact_mut(70).enumerate() {
-                for (sum, &number) in sums.iter_mut().zip(activations.numbers(row)) {
-                    *sum += f64::from(activations.unit(row)) * f64::from(number);
-                }
-            }
-        }
-        for (sum, x) in sums.iter().zip(x) {
-            assert!((sum - f64::from(x)).abs() < 4e-7, "{sum} is not {x}");
+        let mut left = x.clone();
+        for bound in [2e-2, 1e-4, 4e-7] {
+            activations.set(Rows::new(&left, 70), &pool);
+            activations.take_from(&mut left, 70);
+            assert!(left.iter().all(|x| x.abs() < bound), "{left:?}");
         }
     }
 }

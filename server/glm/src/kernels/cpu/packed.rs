@@ -1,12 +1,13 @@
 //! Rows of f32 times a packed matrix: where a model spends its time.
 //!
 //! Takes [`Activations`] and a [`PackedMatrix`], gives f32. The sum of products within a block (of half a block, for
-//! Q6_K) is an exact integer; the blocks' sums, each times its scale, are added in the order of the inputs. That order
-//! is the same for one row and for many, for each share of the work and for the plain and the fast version, and so is
-//! each result, to the last bit.
+//! Q6_K) is an exact integer. Times the scale of the weights, less what is taken from all of them times the sum of the
+//! inputs, that is what the block comes to in units of its activations. The blocks are added in the order of the inputs.
+//! That order is the same for one row and for many, for each share of the work and for
+//! the plain and the fast version, and so is each result, to the last bit.
 //!
-//! Few rows meet the weights as they lie in memory, widened to 16 bits in registers, all rows at once. Many rows go
-//! through in chunks that stay in the second-level cache: some inputs of a panel at a time are widened into the
+//! Few rows meet the weights as they lie in memory, brought to bytes in registers, all rows at once. Many rows go
+//! through in chunks that stay in the second-level cache: some inputs of a panel at a time are brought to bytes in the
 //! first-level cache, and all rows of the chunk are multiplied by them, a few rows by 16 outputs with their sums in
 //! registers.
 
@@ -22,15 +23,15 @@ mod neon;
 use super::{activations::Activations, pool::Pool};
 use crate::kernels::{
     Unpack,
-    packed::{BLOCK, PANEL, PackedMatrix, Packing, WIDE},
+    packed::{ACROSS, BLOCK, PANEL, PackedMatrix, Packing, QUAD, WIDE},
 };
 
-/// Rows of activations in a tile: with twelve registers of sums, two of weights and one of inputs.
-const TILE: usize = 6;
+/// Rows of activations that chunks are made of.
+const TILE: usize = 8;
 /// Bytes of integers that a chunk of rows may have, to stay in the second-level cache beside what comes by.
 const CHUNK: usize = 192 << 10;
 /// Most rows of a chunk: their sums are on the stack.
-const MOST_ROWS: usize = 20 * TILE;
+const MOST_ROWS: usize = 15 * TILE;
 /// Multiply-adds of a task at least: a few microseconds.
 const SMALL: usize = 1 << 17;
 /// Tasks a thread, so that a thread that is held up by other programs keeps the others waiting for little.
@@ -58,7 +59,7 @@ pub fn matmul_packed(
     );
 }
 
-/// out(t, first + n) ← out(t, first + n) + Σ x(t, k) · weight(n, k), for the rest of activations.
+/// out(t, first + n) ← out(t, first + n) + Σ x(t, k) · weight(n, k), for what was left of activations.
 ///
 /// # Panics
 /// If a size is wrong.
@@ -84,7 +85,7 @@ fn multiply(way: Way, x: &Activations, weight: &PackedMatrix, out: &Out, pool: &
         return;
     }
     assert_eq!(x.blocks(), weight.columns().div_ceil(BLOCK), "inputs");
-    let fitting = CHUNK / (x.blocks().max(1) * 2 * BLOCK) / TILE * TILE;
+    let fitting = CHUNK / (x.blocks().max(1) * BLOCK) / TILE * TILE;
     let chunks = count.div_ceil(fitting.clamp(TILE, MOST_ROWS));
     let rows = count.div_ceil(chunks).next_multiple_of(TILE);
     let work = count * outputs * weight.columns();
@@ -123,7 +124,7 @@ struct Product<'a> {
 
 /// All ways to multiply that this machine has, the fastest first. Each gives the same, to the last bit.
 fn ways() -> impl Iterator<Item = Way> {
-    let plain: Way = |product, part| product.run_widened(part, add);
+    let plain: Way = |product, part| product.run_widened(part, sum);
     #[cfg(target_arch = "x86_64")]
     let fast = {
         // SAFETY: the machine has the instructions, as is seen before a way is given.
@@ -134,7 +135,7 @@ fn ways() -> impl Iterator<Item = Way> {
     };
     #[cfg(target_arch = "aarch64")]
     let fast = {
-        let neon: Way = |product, part| product.run_widened(part, neon::add);
+        let neon: Way = |product, part| product.run_widened(part, neon::sum);
         [(true, neon)]
     };
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
@@ -149,22 +150,22 @@ fn best() -> Way {
 }
 
 impl Product<'_> {
-    /// A row at a time by a widened block; `add` is [`add`] or as good.
-    fn run_widened(&self, part: &Part, add: impl Add) {
+    /// A row at a time by a widened block; `sum` is [`sum`] or as good.
+    fn run_widened(&self, part: &Part, sum: impl Sum) {
         match self.weight.packing() {
-            Packing::Q8_0 => self.widened(Packing::Q8_0, part, add),
-            Packing::Q4_0 => self.widened(Packing::Q4_0, part, add),
-            Packing::Q4K => self.widened(Packing::Q4K, part, add),
-            Packing::Q5K => self.widened(Packing::Q5K, part, add),
-            Packing::Q6K => self.widened(Packing::Q6K, part, add),
-            Packing::Int8 => self.widened(Packing::Int8, part, add),
-            Packing::Int4 => self.widened(Packing::Int4, part, add),
+            Packing::Q8_0 => self.widened(Packing::Q8_0, part, sum),
+            Packing::Q4_0 => self.widened(Packing::Q4_0, part, sum),
+            Packing::Q4K => self.widened(Packing::Q4K, part, sum),
+            Packing::Q5K => self.widened(Packing::Q5K, part, sum),
+            Packing::Q6K => self.widened(Packing::Q6K, part, sum),
+            Packing::Int8 => self.widened(Packing::Int8, part, sum),
+            Packing::Int4 => self.widened(Packing::Int4, part, sum),
         }
     }
 
     /// Inlined for each packing, so that each is a loop of its own.
     #[inline(always)]
-    fn widened(&self, packing: Packing, part: &Part, add: impl Add) {
+    fn widened(&self, packing: Packing, part: &Part, sum: impl Sum) {
         let mut wide = [0; WIDE];
         for panel in part.panels.clone() {
             let mut totals = [[0.0; PANEL]; MOST_ROWS];
@@ -180,25 +181,24 @@ impl Product<'_> {
                         wide: &wide,
                     };
                     for (row, totals) in totals.iter_mut().enumerate().take(part.rows) {
-                        let at = first + index;
-                        let x = &self.x.numbers(part.first_row + row)[at * BLOCK..][..BLOCK];
-                        add(&block, x, self.x.sums(part.first_row + row)[at], totals);
+                        let x = Inputs::new(self.x, part.first_row + row, first + index, packing);
+                        block.add(&x, totals, &sum);
                     }
                 }
             }
             for (row, totals) in totals.iter().enumerate().take(part.rows) {
                 let row = part.first_row + row;
                 // SAFETY: this row's outputs of this panel are this task's alone.
-                unsafe { self.out.place(row, panel, self.x.unit(row), totals) };
+                unsafe { self.out.place(row, panel, totals) };
             }
         }
     }
 }
 
-/// Adds the products of a widened block's 32 inputs, whose sum is the third argument, to the totals of 16 outputs.
-trait Add: Fn(&Widened, &[i16], i32, &mut [f32; PANEL]) {}
+/// The sums of the products of some inputs with their quads of weights, for 16 outputs.
+trait Sum: Fn(&[i8], &[[i8; ACROSS]]) -> [i32; PANEL] {}
 
-impl<F: Fn(&Widened, &[i16], i32, &mut [f32; PANEL])> Add for F {}
+impl<F: Fn(&[i8], &[[i8; ACROSS]]) -> [i32; PANEL]> Sum for F {}
 
 /// A block of a panel, widened.
 struct Widened<'a> {
@@ -206,68 +206,147 @@ struct Widened<'a> {
     group: &'a [u8],
     /// Which block of the group it is.
     index: usize,
-    wide: &'a [i16; WIDE],
+    wide: &'a [i8; WIDE],
+}
+
+/// A block of a row.
+struct Inputs<'a> {
+    numbers: &'a [i8],
+    /// The sums of the inputs that share a scale.
+    sums: &'a [f32],
+    unit: f32,
+}
+
+impl Inputs<'_> {
+    fn new(x: &Activations, row: usize, block: usize, packing: Packing) -> Inputs<'_> {
+        let parts = BLOCK / packing.scaled();
+        let sums = match parts {
+            1 => x.sums(row),
+            _ => x.halves(row),
+        };
+        Inputs {
+            numbers: &x.numbers(row)[block * BLOCK..][..BLOCK],
+            sums: &sums[block * parts..][..parts],
+            unit: x.units(row)[block],
+        }
+    }
 }
 
 impl Widened<'_> {
-    /// The scale of an output for a part of the block.
+    /// Adds to the totals what the block comes to.
     #[inline(always)]
-    fn scale(&self, lane: usize, part: usize) -> f32 {
-        let at = self.index * (BLOCK / self.packing.scaled()) + part;
-        self.packing.scale(self.group, lane, at)
-    }
-
-    /// Takes the outputs' minima, times the sum of the inputs, from the totals.
-    #[inline(always)]
-    fn take_minima(&self, sum: i32, totals: &mut [f32; PANEL]) {
-        if self.packing.has_minima() {
-            for (lane, total) in totals.iter_mut().enumerate() {
-                let minimum = self.packing.minimum(self.group, lane, self.index);
-                *total = (-minimum).mul_add(sum as f32, *total);
+    fn add(&self, x: &Inputs, totals: &mut [f32; PANEL], sum: impl Sum) {
+        let (packing, scaled) = (self.packing, self.packing.scaled());
+        let (quads, _) = self.wide.as_chunks::<ACROSS>();
+        let first = self.index * (BLOCK / scaled);
+        let parts = x.numbers.chunks_exact(scaled);
+        let parts = parts.zip(quads.chunks_exact(scaled / QUAD)).zip(x.sums);
+        for (at, ((numbers, quads), x_sum)) in (first..).zip(parts) {
+            let sums = sum(numbers, quads);
+            for (lane, (total, sum)) in totals.iter_mut().zip(sums).enumerate() {
+                let scale = packing.scale(self.group, lane, at);
+                let part = if packing.has_lows() {
+                    (sum as f32).mul_add(scale, -(packing.low(self.group, lane, at) * x_sum))
+                } else {
+                    sum as f32 * scale
+                };
+                *total = part.mul_add(x.unit, *total);
             }
         }
     }
 }
 
-/// The plain version of what [`Add`] says.
+/// The plain version of what [`Sum`] says.
 #[inline(always)]
-fn add(block: &Widened, x: &[i16], sum: i32, totals: &mut [f32; PANEL]) {
-    let scaled = block.packing.scaled();
-    let (pairs, _) = block.wide.as_chunks::<{ 2 * PANEL }>();
-    let parts = x.chunks_exact(scaled).zip(pairs.chunks_exact(scaled / 2));
-    for (part, (x, pairs)) in parts.enumerate() {
-        let mut sums = [0i32; PANEL];
-        for (x, weights) in x.chunks_exact(2).zip(pairs) {
-            for (sum, w) in sums.iter_mut().zip(weights.chunks_exact(2)) {
-                *sum += i32::from(w[0]) * i32::from(x[0]) + i32::from(w[1]) * i32::from(x[1]);
-            }
-        }
-        for (lane, (total, sum)) in totals.iter_mut().zip(sums).enumerate() {
-            *total = (sum as f32).mul_add(block.scale(lane, part), *total);
+fn sum(x: &[i8], quads: &[[i8; ACROSS]]) -> [i32; PANEL] {
+    let mut sums = [0; PANEL];
+    for (x, weights) in x.as_chunks::<QUAD>().0.iter().zip(quads) {
+        for (sum, weights) in sums.iter_mut().zip(weights.as_chunks::<QUAD>().0) {
+            let products = weights.iter().zip(x);
+            *sum += products
+                .map(|(w, x)| i32::from(*w) * i32::from(*x))
+                .sum::<i32>();
         }
     }
-    block.take_minima(sum, totals);
+    sums
 }
 
-/// Where the integers of `M` rows of activations lie.
+/// Where the integers of `M` rows of activations lie: those of the first row, and how far the next is.
 #[cfg(target_arch = "x86_64")]
 struct RowPlaces<const M: usize> {
-    numbers: [*const i16; M],
-    halves: [*const i32; M],
-    sums: [*const i32; M],
+    blocks: usize,
+    numbers: *const i8,
+    units: *const f32,
+    sums: *const f32,
+    halves: *const f32,
+    centres: *const i32,
 }
 
 #[cfg(target_arch = "x86_64")]
 impl<const M: usize> RowPlaces<M> {
     /// # Panics
     /// If there are not so many rows.
+    #[inline(always)]
     fn new(product: &Product, first: usize) -> RowPlaces<M> {
-        assert!(first + M <= product.x.count());
+        let x = product.x;
+        assert!(first + M <= x.count());
         RowPlaces {
-            numbers: std::array::from_fn(|row| product.x.numbers(first + row).as_ptr()),
-            halves: std::array::from_fn(|row| product.x.halves(first + row).as_ptr()),
-            sums: std::array::from_fn(|row| product.x.sums(first + row).as_ptr()),
+            blocks: x.blocks(),
+            numbers: x.numbers(first).as_ptr(),
+            units: x.units(first).as_ptr(),
+            sums: x.sums(first).as_ptr(),
+            halves: x.halves(first).as_ptr(),
+            centres: x.centres(first).as_ptr(),
         }
+    }
+
+    /// A quad of a row's inputs.
+    ///
+    /// # Safety
+    /// The rows have such a quad.
+    #[inline(always)]
+    unsafe fn quad(&self, row: usize, quad: usize) -> i32 {
+        // SAFETY: as the caller vouches.
+        unsafe {
+            let quads = self.numbers.add(row * self.blocks * BLOCK);
+            quads.add(QUAD * quad).cast::<i32>().read_unaligned()
+        }
+    }
+
+    /// What an integer of a row's block is worth.
+    ///
+    /// # Safety
+    /// The rows have such a block.
+    #[inline(always)]
+    unsafe fn unit(&self, row: usize, at: usize) -> f32 {
+        // SAFETY: as the caller vouches.
+        unsafe { *self.units.add(row * self.blocks + at) }
+    }
+
+    /// The sum of a row's inputs that meet part `part` of a block `at` of weights, which has so many.
+    ///
+    /// # Safety
+    /// The rows have such a block, and a block one or two parts.
+    #[inline(always)]
+    unsafe fn sum(&self, row: usize, at: usize, part: usize, parts: usize) -> f32 {
+        let at = row * self.blocks + at;
+        // SAFETY: as the caller vouches.
+        unsafe {
+            match parts {
+                1 => *self.sums.add(at),
+                _ => *self.halves.add(at * parts + part),
+            }
+        }
+    }
+
+    /// What the products of a row's block with stored bytes begin with.
+    ///
+    /// # Safety
+    /// The rows have such a block.
+    #[inline(always)]
+    unsafe fn centre(&self, row: usize, at: usize) -> i32 {
+        // SAFETY: as the caller vouches.
+        unsafe { *self.centres.add(row * self.blocks + at) }
     }
 }
 
@@ -322,14 +401,14 @@ impl<'a> Out<'a> {
     /// # Safety
     /// There is such a row, and nobody else writes to its numbers of this panel.
     #[inline(always)]
-    unsafe fn place(&self, row: usize, panel: usize, unit: f32, totals: &[f32; PANEL]) {
+    unsafe fn place(&self, row: usize, panel: usize, totals: &[f32; PANEL]) {
         let first = panel * PANEL;
         let count = PANEL.min(self.outputs - first);
         // SAFETY: the row has numbers from `first` on, `count` of them, which the caller owns.
         let out = unsafe {
             std::slice::from_raw_parts_mut(self.numbers.add(row * self.stride + first), count)
         };
-        let mut products = totals.map(|total| total * unit);
+        let mut products = *totals;
         if !self.scales.is_empty() {
             for (product, scale) in products.iter_mut().zip(&self.scales[first..]) {
                 *product *= scale;
@@ -400,6 +479,15 @@ mod tests {
         out
     }
 
+    /// The rows that integers stand for: nothing of them is rounded off.
+    fn rounded(x: Vec<f32>, width: usize) -> Vec<f32> {
+        let mut activations = Activations::default();
+        activations.set(Rows::new(&x, width), &Pool::new(1).unwrap());
+        let mut left = x.clone();
+        activations.take_from(&mut left, width);
+        x.iter().zip(left).map(|(x, left)| x - left).collect()
+    }
+
     #[test]
     fn close_to_the_reference_and_equal_in_all_ways() {
         let mut random = Random::new(2);
@@ -410,11 +498,11 @@ mod tests {
                     inputs -= 2 * (count % 16);
                 }
                 let weight = random.packed(stored, outputs, inputs);
-                let x = random.normal(count * inputs);
+                let x = rounded(random.normal(count * inputs), inputs);
                 for bias in [vec![], random.normal(outputs)] {
                     let want = reference::matmul(Rows::new(&x, inputs), &weight, &bias);
                     let got = product(&x, &weight, &bias, 2);
-                    reference::assert_close(&got, &want, 2e-4);
+                    reference::assert_close(&got, &want, 2e-5);
                     for (number, way) in ways().enumerate() {
                         let by_way = product_by(way, &x, &weight, &bias, &Pool::new(1).unwrap());
                         assert!(

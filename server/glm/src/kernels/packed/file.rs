@@ -128,7 +128,7 @@ impl Block {
         match stored {
             Stored::Q8_0 => {
                 self.factors[0] = [bytes[0], bytes[1]];
-                self.codes[..32].copy_from_slice(&bytes[2..]);
+                unsign(&bytes[2..], &mut self.codes);
             }
             Stored::Q4_0 => {
                 self.factors[0] = [bytes[0], bytes[1]];
@@ -139,7 +139,7 @@ impl Block {
                 split(&bytes[6..], &mut self.codes[..32]);
                 for (input, code) in self.codes[..32].iter_mut().enumerate() {
                     let upper = bytes[2 + input / 8] >> (input % 8) & 1;
-                    *code = (*code | upper << 4).wrapping_sub(16);
+                    *code = (*code | upper << 4) + (128 - 16);
                 }
             }
             Stored::Q4K | Stored::Q5K => {
@@ -173,7 +173,7 @@ impl Block {
             Stored::Q3K => self.read_q3k(bytes),
             Stored::Int8 => {
                 self.count = bytes.len();
-                self.codes[..bytes.len()].copy_from_slice(bytes);
+                unsign(bytes, &mut self.codes);
             }
             Stored::Int4 => {
                 self.count = 2 * bytes.len();
@@ -247,6 +247,13 @@ impl Block {
                 packing.place(block, lane, input, code);
             }
         }
+    }
+}
+
+/// Signed bytes, plus 128.
+fn unsign(bytes: &[u8], codes: &mut [u8]) {
+    for (code, byte) in codes.iter_mut().zip(bytes) {
+        *code = byte ^ 0x80;
     }
 }
 

@@ -1,37 +1,36 @@
-//! The products on NEON, which every aarch64 processor has: each multiply-add takes an input for four outputs.
+//! The products on NEON, which every aarch64 processor has: each multiplication takes a quad of inputs for two outputs.
 
-use super::{PANEL, Widened};
+use super::{ACROSS, PANEL, QUAD};
 use std::arch::aarch64::*;
 
-/// As the plain [`super::add`], to the last bit.
+/// As the plain [`super::sum`].
 #[inline(always)]
-pub(super) fn add(block: &Widened, x: &[i16], sum: i32, totals: &mut [f32; PANEL]) {
-    let scaled = block.packing.scaled();
-    let (pairs, _) = block.wide.as_chunks::<{ 2 * PANEL }>();
-    let parts = x.chunks_exact(scaled).zip(pairs.chunks_exact(scaled / 2));
-    for (part, (x, pairs)) in parts.enumerate() {
-        let scales: [f32; PANEL] = std::array::from_fn(|lane| block.scale(lane, part));
-        // SAFETY: the processor has the instructions; a pair has 32 weights, totals and scales are 16 numbers each.
-        unsafe {
-            let mut sums = [vdupq_n_s32(0); PANEL / 4];
-            for (x, pair) in x.as_chunks::<2>().0.iter().zip(pairs) {
-                for (sums, half) in sums.chunks_exact_mut(2).zip(pair.as_chunks::<PANEL>().0) {
-                    let int16x8x2_t(first, second) = vld2q_s16(half.as_ptr());
-                    sums[0] = vmlal_n_s16(sums[0], vget_low_s16(first), x[0]);
-                    sums[1] = vmlal_high_n_s16(sums[1], first, x[0]);
-                    sums[0] = vmlal_n_s16(sums[0], vget_low_s16(second), x[1]);
-                    sums[1] = vmlal_high_n_s16(sums[1], second, x[1]);
-                }
-            }
-            for (quarter, sums) in sums.into_iter().enumerate() {
-                let total = totals.as_mut_ptr().add(4 * quarter);
-                let scales = vld1q_f32(scales.as_ptr().add(4 * quarter));
-                vst1q_f32(
-                    total,
-                    vfmaq_f32(vld1q_f32(total), vcvtq_f32_s32(sums), scales),
-                );
+pub(super) fn sum(x: &[i8], quads: &[[i8; ACROSS]]) -> [i32; PANEL] {
+    let mut out = [0; PANEL];
+    // SAFETY: the processor has the instructions; a quad has four inputs and 64 weights, and there are 16 sums.
+    unsafe {
+        // Two outputs a register, two sums of each.
+        let mut sums = [vdupq_n_s32(0); PANEL / 2];
+        // Two products of signed bytes, neither of them -128 times -128, fit into 16 bits.
+        let twos = x.as_chunks::<{ 2 * QUAD }>().0.iter();
+        for (x, quads) in twos.zip(quads.as_chunks::<2>().0) {
+            let x = vreinterpret_s32_s8(vld1_s8(x.as_ptr()));
+            let (x, next) = (vdup_lane_s32::<0>(x), vdup_lane_s32::<1>(x));
+            let (x, next) = (vreinterpret_s8_s32(x), vreinterpret_s8_s32(next));
+            for (two, sum) in sums.iter_mut().enumerate() {
+                let weights = quads
+                    .each_ref()
+                    .map(|quad| vld1_s8(quad.as_ptr().add(8 * two)));
+                let products = vmlal_s8(vmull_s8(weights[0], x), weights[1], next);
+                *sum = vpadalq_s16(*sum, products);
             }
         }
+        for (quarter, sums) in sums.as_chunks::<2>().0.iter().enumerate() {
+            vst1q_s32(
+                out.as_mut_ptr().add(4 * quarter),
+                vpaddq_s32(sums[0], sums[1]),
+            );
+        }
     }
-    block.take_minima(sum, totals);
+    out
 }
