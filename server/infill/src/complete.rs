@@ -183,7 +183,7 @@ impl Trip {
         if snapshot.line_range(snapshot.line_of(*offset)).len() > LONGEST_LINE {
             return Err(Why::LongLine);
         }
-        let syntax = snapshot.syntax(&mut deadline(parse_deadline(*class)));
+        let syntax = snapshot.syntax_near(*offset, &mut deadline(parse_deadline(*class)));
         self.took("parse", started);
         if let Some(tree) = snapshot.parsed().filter(|_| !hypothetical) {
             self.documents.adopt(url, *number, tree);

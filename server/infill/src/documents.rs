@@ -80,13 +80,13 @@ impl Documents {
         }
     }
 
-    /// Parses a document to the end, however long it takes, so that later requests only need to
+    /// Parses a document, of a long one the beginning, however long it takes, so that later requests only need to
     /// parse again what was edited. For a thread that may be busy.
     pub fn warm(&self, url: &Url) {
         let Some(View { snapshot, number }) = self.view(url) else {
             return;
         };
-        snapshot.tree(&mut || false);
+        snapshot.tree_near(0, &mut || false);
         if let Some(tree) = snapshot.parsed() {
             self.adopt(url, number, tree);
         }

@@ -16,6 +16,7 @@
 mod closers;
 mod document;
 mod edit;
+mod excerpt;
 #[cfg(feature = "fixture")]
 pub mod fixture;
 mod outline;

@@ -1,17 +1,19 @@
 //! The syntax tree of one revision of a text, made when it is first asked for.
 //!
 //! Takes the edited tree of an earlier revision and the rope; gives the tree of
-//! this revision, or the edited one when the caller's time is over. Who asks
-//! first parses, the others wait for that, each within its own time. A parse
+//! this revision, or the edited one when the caller's time is over. Of a long text
+//! it may be the tree of the part around a place. Who asks first parses, the others wait for that, each within its own time. A parse
 //! that ran out of time is kept half done and carried on by the next reader.
 
-use std::ops::ControlFlow;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::ops::{ControlFlow, Range};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use grammars::Language;
 use ropey::Rope;
 use tree_sitter::{ParseOptions, Parser, Tree};
+
+use crate::excerpt;
 
 /// How often a reader that waits for another's parse looks whether its own time is over.
 const LOOK_AGAIN: Duration = Duration::from_micros(200);
@@ -29,16 +31,29 @@ pub(crate) struct Parse {
     /// The tree of an earlier revision, edited along: right except near the edits.
     /// Empty again once there is a fresh one.
     edited: Mutex<Option<Arc<Tree>>>,
-    fresh: OnceLock<Arc<Tree>>,
+    fresh: Mutex<Option<Arc<Tree>>>,
     turn: Mutex<Turn>,
     passed_on: Condvar,
 }
 
 /// Whether somebody parses right now.
 enum Turn {
-    /// Nobody; here is the parser of one who ran out of time, if there was one.
-    Free(Option<Box<Parser>>),
+    /// Nobody; here is what one who ran out of time left, if there was one.
+    Free(Option<Unfinished>),
     Taken,
+}
+
+/// A parser that has begun, and what it parses.
+struct Unfinished {
+    parser: Box<Parser>,
+    range: Range<usize>,
+}
+
+/// A text, and the place in it that a tree is wanted for, if not for all.
+pub(crate) struct Wanted<'a> {
+    pub(crate) rope: &'a Rope,
+    pub(crate) lone_cr: bool,
+    pub(crate) near: Option<usize>,
 }
 
 impl Parse {
@@ -47,7 +62,7 @@ impl Parse {
         Parse {
             language,
             edited: Mutex::new(edited),
-            fresh: OnceLock::new(),
+            fresh: Mutex::new(None),
             turn: Mutex::new(Turn::Free(None)),
             passed_on: Condvar::new(),
         }
@@ -55,48 +70,57 @@ impl Parse {
 
     /// A tree that is made already.
     pub(crate) fn finished(language: Language, tree: Arc<Tree>) -> Parse {
-        let parse = Parse::new(language, None);
-        // The cell is new and empty, so that setting it cannot fail.
-        let _ = parse.fresh.set(tree);
-        parse
+        Parse {
+            fresh: Mutex::new(Some(tree)),
+            ..Parse::new(language, None)
+        }
     }
 
     /// This revision's own tree, if somebody has finished it.
-    pub(crate) fn fresh(&self) -> Option<&Arc<Tree>> {
-        self.fresh.get()
+    pub(crate) fn fresh(&self) -> Option<Arc<Tree>> {
+        lock(&self.fresh).clone()
     }
 
     /// The best tree there is without any work: the fresh one, else the edited one.
     pub(crate) fn at_hand(&self) -> Option<Arc<Tree>> {
-        let fresh = || self.fresh().cloned();
         // Between the first two looks a reader may have finished, and emptied `edited`.
-        fresh()
+        self.fresh()
             .or_else(|| lock(&self.edited).clone())
-            .or_else(fresh)
+            .or_else(|| self.fresh())
     }
 
-    /// This revision's tree of `rope`, parsed if need be; [`Parse::at_hand`] once `over` is true.
-    pub(crate) fn tree(&self, rope: &Rope, over: &mut dyn FnMut() -> bool) -> Option<Arc<Tree>> {
-        if self.fresh().is_none()
+    /// This revision's tree of what is wanted, parsed if need be; [`Parse::at_hand`] once `over` is true, if that holds it.
+    pub(crate) fn tree(
+        &self,
+        wanted: &Wanted,
+        over: &mut dyn FnMut() -> bool,
+    ) -> Option<Arc<Tree>> {
+        let holds = |tree: &Arc<Tree>| excerpt::holds(tree, wanted.near);
+        if !self.fresh().is_some_and(|tree| holds(&tree))
             && let Some(grammar) = self.language.grammar()
-            && let Some(parser) = self.take_turn(over)
+            && let Some(unfinished) = self.take_turn(wanted, over)
         {
-            let unfinished = self.carry_on(parser, &grammar, rope, over);
+            let unfinished = self.carry_on(unfinished, &grammar, wanted, over);
             *lock(&self.turn) = Turn::Free(unfinished);
             self.passed_on.notify_all();
         }
-        self.at_hand()
+        self.at_hand().filter(holds)
     }
 
     /// Waits until nobody parses. `None` if meanwhile the tree is there or the time is over.
-    fn take_turn(&self, over: &mut dyn FnMut() -> bool) -> Option<Option<Box<Parser>>> {
+    fn take_turn(
+        &self,
+        wanted: &Wanted,
+        over: &mut dyn FnMut() -> bool,
+    ) -> Option<Option<Unfinished>> {
         let mut turn = lock(&self.turn);
         loop {
-            if self.fresh().is_some() || over() {
+            let fresh = self.fresh();
+            if fresh.is_some_and(|tree| excerpt::holds(&tree, wanted.near)) || over() {
                 return None;
             }
             match std::mem::replace(&mut *turn, Turn::Taken) {
-                Turn::Free(parser) => return Some(parser),
+                Turn::Free(unfinished) => return Some(unfinished),
                 Turn::Taken => {
                     turn = self
                         .passed_on
@@ -108,35 +132,37 @@ impl Parse {
         }
     }
 
-    /// Parses until done or `over`; gives back the parser if there is something left to do.
+    /// Parses until done or `over`; gives back what is left to do.
     fn carry_on(
         &self,
-        parser: Option<Box<Parser>>,
+        unfinished: Option<Unfinished>,
         grammar: &tree_sitter::Language,
-        rope: &Rope,
+        wanted: &Wanted,
         over: &mut dyn FnMut() -> bool,
-    ) -> Option<Box<Parser>> {
-        let mut parser = match parser {
-            Some(parser) => parser,
-            None => {
+    ) -> Option<Unfinished> {
+        let earlier = self.at_hand();
+        let range = excerpt::parsed_for(wanted.rope, wanted.near, earlier.as_deref());
+        let mut parser = match unfinished {
+            Some(unfinished) if unfinished.range == range => unfinished.parser,
+            _ => {
                 let mut parser = Box::new(Parser::new());
+                let included = excerpt::included(wanted.rope, &range, wanted.lone_cr);
                 // A grammar that this tree-sitter cannot run is no grammar: the
                 // reader goes on without a tree.
                 parser.set_language(grammar).ok()?;
+                parser.set_included_ranges(&[included]).ok()?;
                 parser
             }
         };
-        let edited = lock(&self.edited).clone();
-        match run(&mut parser, rope, edited.as_deref(), over) {
+        match run(&mut parser, wanted.rope, earlier.as_deref(), over) {
             Some(tree) => {
-                // Only the holder of the turn sets the cell, and only once.
-                let _ = self.fresh.set(Arc::new(tree));
+                *lock(&self.fresh) = Some(Arc::new(tree));
                 // Freed here, by a reader who has time, not by the next edit: after an
                 // error a tree may differ in so many nodes that it takes milliseconds.
                 lock(&self.edited).take();
                 None
             }
-            None => Some(parser),
+            None => Some(Unfinished { parser, range }),
         }
     }
 }

@@ -10,7 +10,7 @@ use grammars::Language;
 use ropey::Rope;
 use tree_sitter::Tree;
 
-use crate::parse::{Parse, ParsedTree};
+use crate::parse::{Parse, ParsedTree, Wanted};
 use crate::position::{self, Encoding, Position};
 use crate::syntax::Syntax;
 
@@ -112,14 +112,28 @@ impl Snapshot {
     /// which is right everywhere but near the edits; `None` if there is no such
     /// tree, or no grammar for the language.
     pub fn tree(&self, over: &mut dyn FnMut() -> bool) -> Option<Arc<Tree>> {
-        self.parse.tree(&self.rope, over)
+        self.parse.tree(&self.wanted(None), over)
+    }
+
+    /// As [`Snapshot::tree`], but of a long text only the part around `offset` is parsed, so that it costs no more there
+    /// than in a short one.
+    pub fn tree_near(&self, offset: usize, over: &mut dyn FnMut() -> bool) -> Option<Arc<Tree>> {
+        self.parse.tree(&self.wanted(Some(offset)), over)
+    }
+
+    fn wanted(&self, near: Option<usize>) -> Wanted<'_> {
+        Wanted {
+            rope: &self.rope,
+            lone_cr: self.lone_cr,
+            near: near.map(|offset| offset.min(self.len())),
+        }
     }
 
     /// The finished tree of this very text, if somebody has parsed it, to hand to
     /// [`Document::adopt`](crate::Document::adopt).
     pub fn parsed(&self) -> Option<ParsedTree> {
         self.parse.fresh().map(|tree| ParsedTree {
-            tree: Arc::clone(tree),
+            tree,
             revision: self.revision,
         })
     }
@@ -127,6 +141,12 @@ impl Snapshot {
     /// What the tree says about this text; `over` and `None` as for [`Snapshot::tree`].
     pub fn syntax(&self, over: &mut dyn FnMut() -> bool) -> Option<Syntax> {
         self.tree(over).map(|tree| Syntax::new(self.clone(), tree))
+    }
+
+    /// What the tree says about the text around `offset`; `over` and `None` as for [`Snapshot::tree_near`].
+    pub fn syntax_near(&self, offset: usize, over: &mut dyn FnMut() -> bool) -> Option<Syntax> {
+        let tree = self.tree_near(offset, over)?;
+        Some(Syntax::new(self.clone(), tree))
     }
 }
 

@@ -42,7 +42,7 @@ impl<'a> Gate<'a> {
             snapshot,
             offset,
             ask,
-            before: damage(snapshot, over),
+            before: damage(snapshot, offset, over),
         }
     }
 
@@ -53,7 +53,7 @@ impl<'a> Gate<'a> {
             range,
             text: piece.text.clone(),
         };
-        let mut after = || damage(&self.snapshot.edited(&edit), over);
+        let mut after = || damage(&self.snapshot.edited(&edit), self.offset, over);
         match self.before.and_then(|before| Some((before, after()?))) {
             Some((before, after)) if after.errors > before.errors => Err(Why::Syntax),
             Some((before, after)) if after.brackets > before.brackets => Err(Why::Brackets),
@@ -102,14 +102,14 @@ impl<'a> Gate<'a> {
 }
 
 /// What is wrong with a snapshot, if its own tree can be had in time. Counting takes time, too, in a long file.
-fn damage(snapshot: &Snapshot, over: &mut dyn FnMut() -> bool) -> Option<Damage> {
+fn damage(snapshot: &Snapshot, offset: usize, over: &mut dyn FnMut() -> bool) -> Option<Damage> {
     if over() {
         return None;
     }
-    let syntax = snapshot.syntax(over)?;
+    let syntax = snapshot.syntax_near(offset, over)?;
     // Past the deadline the tree is an earlier text's and knows nothing of the cursor's place.
     snapshot.parsed()?;
-    let tree = snapshot.tree(over)?;
+    let tree = snapshot.tree_near(offset, over)?;
     Some(Damage {
         errors: syntax.errors(),
         brackets: brackets(&tree),

@@ -150,7 +150,7 @@ fn lay_out(
         return Ok(None);
     }
     let began = Instant::now();
-    let syntax = snapshot.syntax(&mut || began.elapsed() > PARSE_DEADLINE);
+    let syntax = snapshot.syntax_near(prefix.len(), &mut || began.elapsed() > PARSE_DEADLINE);
     let situation = match prompt::situate(&snapshot, syntax.as_ref(), prefix.len()) {
         Ok(situation) => situation,
         Err(Why::InsideWord) => return Ok(None),
