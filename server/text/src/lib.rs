@@ -25,6 +25,7 @@ mod position;
 mod region;
 mod snapshot;
 mod syntax;
+mod visit;
 
 pub use closers::closers_tail;
 pub use document::Document;

@@ -76,14 +76,24 @@ pub(crate) fn region(
     offset: usize,
     is_broken: impl FnOnce(Range<usize>) -> bool,
 ) -> Region {
-    let mut around = tree
-        .root_node()
-        .descendant_for_byte_range(offset.saturating_sub(1), offset);
+    if offset == 0 {
+        return Region::Code;
+    }
+    let root = tree.root_node();
+    let innermost = root.descendant_for_byte_range(offset - 1, offset);
+    // From the root down: the way up begins at the root again for each node's parent.
+    let mut around = Some(root);
+    let mut is_in_error = false;
+    let mut found = None;
     while let Some(node) = around {
-        if let Some(found) = decided_by(node, rope, offset) {
-            return found;
-        }
-        around = node.parent();
+        found = decided_by(node, is_in_error, rope, offset).or(found);
+        is_in_error = node.is_error();
+        around = innermost
+            .filter(|innermost| node != *innermost)
+            .and_then(|innermost| node.child_with_descendant(innermost));
+    }
+    if let Some(found) = found {
+        return found;
     }
     let line = rope.line_to_byte(rope.byte_to_line(offset))..offset;
     if is_broken(line.clone()) && has_open_quote(tree, rope, line) {
@@ -94,7 +104,7 @@ pub(crate) fn region(
 }
 
 /// What `node` says about the place, if it holds it and is of a kind that decides.
-fn decided_by(node: Node, rope: &Rope, offset: usize) -> Option<Region> {
+fn decided_by(node: Node, is_in_error: bool, rope: &Rope, offset: usize) -> Option<Region> {
     let Range { start, end } = node.byte_range();
     if !node.is_named() || offset <= start || offset > end {
         return None;
@@ -106,7 +116,7 @@ fn decided_by(node: Node, rope: &Rope, offset: usize) -> Option<Region> {
     } else if is_comment(kind) {
         (inside || is_open_comment(rope, start..end)).then_some(Region::Comment)
     } else if is_string(node, rope) {
-        (inside || is_open_string(node)).then_some(Region::String)
+        (inside || is_open_string(node, is_in_error)).then_some(Region::String)
     } else {
         None
     }
@@ -149,7 +159,7 @@ fn is_string(node: Node, rope: &Rope) -> bool {
 
 /// Whether a string goes on at its end: its closing quote is missing, or it is
 /// only the inner part of a string that the parser gave up.
-fn is_open_string(node: Node) -> bool {
+fn is_open_string(node: Node, is_in_error: bool) -> bool {
     let last = node
         .child_count()
         .checked_sub(1)
@@ -157,8 +167,7 @@ fn is_open_string(node: Node) -> bool {
     let is_part = ["_content", "_fragment", "_start"]
         .iter()
         .any(|part| node.kind().ends_with(part));
-    last.is_some_and(|last| last.is_missing())
-        || (is_part && node.parent().is_some_and(|parent| parent.is_error()))
+    last.is_some_and(|last| last.is_missing()) || (is_part && is_in_error)
 }
 
 /// Whether a quote is opened in `line`, which ends at the cursor, and not closed.

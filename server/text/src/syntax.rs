@@ -15,6 +15,7 @@ use tree_sitter::{Node, Query, QueryCursor, StreamingIterator, TextProvider, Tre
 use crate::position;
 use crate::region::{self, Region};
 use crate::snapshot::Snapshot;
+use crate::visit::{Step, can_be_asked, visit};
 
 /// A tree with the text it is of.
 #[derive(Clone, Debug)]
@@ -108,6 +109,9 @@ impl Syntax {
         let (Some(symbol), Some(name)) = (index("symbol"), index("name")) else {
             return Vec::new();
         };
+        if !can_be_asked(&self.tree, &(0..self.snapshot.len())) {
+            return Vec::new();
+        }
         let mut cursor = QueryCursor::new();
         let mut matches = cursor.matches(query, self.tree.root_node(), Text(&self.snapshot));
         let mut symbols = Vec::new();
@@ -167,23 +171,12 @@ impl Syntax {
 
     /// [`Syntax::errors`] that touch `range`.
     pub fn errors_in(&self, range: Range<usize>) -> usize {
-        let mut cursor = self.tree.walk();
         let mut errors = 0;
-        loop {
-            let node = cursor.node();
-            let touches = node.start_byte() <= range.end && node.end_byte() >= range.start;
-            if touches && (node.is_error() || node.is_missing()) {
-                errors += 1;
-            }
-            if touches && node.has_error() && cursor.goto_first_child() {
-                continue;
-            }
-            while !cursor.goto_next_sibling() {
-                if !cursor.goto_parent() {
-                    return errors;
-                }
-            }
-        }
+        visit(&self.tree, &range, |node, _| {
+            errors += usize::from(node.is_error() || node.is_missing());
+            if node.has_error() { Step::In } else { Step::On }
+        });
+        errors
     }
 
     fn queries(&self) -> Option<&'static Queries> {
@@ -203,15 +196,19 @@ impl Syntax {
         found
     }
 
-    /// The nodes of one capture that touch `range`.
+    /// The nodes of one capture that touch `range`; none if the tree cannot be asked.
     fn captured(&self, query: &Query, capture: &str, range: Range<usize>) -> Vec<Node<'_>> {
         let Some(index) = query.capture_index_for_name(capture) else {
             return Vec::new();
         };
         // The cursor takes an end of 0 for "no end", and an empty range holds nothing.
         let end = range.end.min(self.snapshot.len()).saturating_add(1);
+        let range = range.start.min(end - 1)..end;
+        if !can_be_asked(&self.tree, &range) {
+            return Vec::new();
+        }
         let mut cursor = QueryCursor::new();
-        cursor.set_byte_range(range.start.min(end - 1)..end);
+        cursor.set_byte_range(range);
         let mut matches = cursor.matches(query, self.tree.root_node(), Text(&self.snapshot));
         let mut nodes = Vec::new();
         while let Some(found) = matches.next() {
