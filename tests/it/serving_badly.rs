@@ -100,6 +100,22 @@ fn what_is_no_request_is_refused_in_words() {
 }
 
 #[test]
+fn a_text_that_nobody_types_is_answered() {
+    let server = Server::start(&[]);
+    for text in ["(\n".repeat(400_000), "a.\n".repeat(200_000)] {
+        let body =
+            json!({ "input_prefix": text, "input_suffix": "", "filename": "a.py", "n_predict": 4 });
+        let stream = send(&server, "/infill", body.to_string().as_bytes());
+        let (status, answer) = told(&rest(&stream));
+        assert!(
+            status == 200 && answer["content"].is_string(),
+            "{status} {answer}"
+        );
+    }
+    assert_eq!(completion(&server).0, 200);
+}
+
+#[test]
 fn a_body_that_would_be_too_large_need_not_be_sent() {
     let server = Server::start(&[]);
     let mut stream = connect(&server);

@@ -1,7 +1,7 @@
 //! Statements, blocks and errors around places, in real syntax.
 
 use grammars::Language;
-use text::{Document, Edit, Snapshot, Syntax, fixture};
+use text::{Document, Edit, Region, Snapshot, Syntax, fixture};
 
 fn syntax(name: &str, text: &str) -> Syntax {
     let language = Language::named(name).expect("a language of the table");
@@ -148,4 +148,58 @@ fn an_old_tree_answers_away_from_the_edit() {
 fn a_plain_text_has_no_syntax() {
     let snapshot = Snapshot::new("just words", Language::PLAIN);
     assert!(snapshot.syntax(&mut || false).is_none());
+}
+
+/// Asks all there is to ask, at places all over the text.
+fn ask(syntax: &Syntax, len: usize) {
+    for offset in [0, 1, len / 3, len / 2, len - 1, len] {
+        syntax.region(offset);
+        syntax.statement(offset);
+        syntax.block(offset);
+        syntax.errors_in(offset..len / 2);
+    }
+    syntax.statements(0..usize::MAX);
+    syntax.blocks(0..len);
+    syntax.first_error();
+    syntax.errors();
+    syntax.items();
+    syntax.signature(&(0..len));
+}
+
+#[test]
+fn texts_that_nobody_types_are_answered_in_their_own_time() {
+    let texts = [
+        "(\n".repeat(100_000),
+        "(".repeat(100_000),
+        ")".repeat(100_000),
+        "a.".repeat(50_000),
+        // Deep, and at its depth a row that belongs to an error.
+        format!("{}{}", "a.b(".repeat(500), "(".repeat(100_000)),
+    ];
+    for name in ["python", "javascript", "rust", "go"] {
+        for text in &texts {
+            ask(&syntax(name, text), text.len());
+        }
+    }
+    let brackets = "[{".repeat(50_000);
+    for name in ["python", "javascript", "rust"] {
+        ask(&syntax(name, &brackets), brackets.len());
+    }
+}
+
+#[test]
+fn a_tree_too_deep_to_be_asked_still_knows_strings_and_errors() {
+    let chain = ".a".repeat(2_000);
+    let text = format!("def f():\n    x{chain}\n\ny = 'b'\nz = (\n");
+    let deep = syntax("python", &text);
+    assert_eq!(deep.statement(20), None);
+    assert!(deep.statements(0..usize::MAX).is_empty());
+    assert_eq!(deep.region(20), Region::Code);
+    let string = text.find("'b'").expect("it is there");
+    assert_eq!(deep.region(string + 1), Region::String);
+    assert!(deep.errors() > 0);
+    assert_eq!(deep.errors_in(0..10), 0);
+    // What is not deep is asked as ever.
+    let found = deep.statement(string).map(|range| &text[range]);
+    assert_eq!(found, Some("y = 'b'"));
 }
