@@ -102,7 +102,7 @@ fn what_is_no_request_is_refused_in_words() {
 #[test]
 fn a_text_that_nobody_types_is_answered() {
     let server = Server::start(&[]);
-    for (unit, filename) in [("(\n", "a.py"), ("a.\n", "a.js")] {
+    for (unit, filename) in [("(\n", "a.py"), ("a.\n", "a.js"), ("[{\n", "a.go")] {
         let text = unit.repeat(400_000);
         let body = json!({ "input_prefix": text, "input_suffix": "", "filename": filename, "n_predict": 4 });
         let stream = send(&server, "/infill", body.to_string().as_bytes());

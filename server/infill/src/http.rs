@@ -93,12 +93,7 @@ pub struct House {
 /// # Errors
 /// If the address cannot be listened at or needs a token, or the model cannot be opened.
 pub fn run(arguments: &ServeArgs) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .thread_name("infill-runtime")
-        .enable_all()
-        .build()
-        .context("cannot start the server's threads")?;
+    let runtime = crate::runtime::runtime()?;
     let ended = runtime.block_on(listen(arguments));
     // A prompt that is being laid out for nobody need not be finished.
     runtime.shutdown_background();

@@ -20,6 +20,7 @@ pub mod lsp;
 pub mod models;
 mod priority;
 pub mod rooms;
+mod runtime;
 pub mod sandbox;
 pub mod shards;
 pub mod translate;

@@ -28,7 +28,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use tokio::io::{AsyncRead, AsyncWrite, stdin, stdout};
 use tower_lsp::{LspService, Server};
 
@@ -51,12 +50,7 @@ const LAST_WORDS: Duration = Duration::from_millis(50);
 /// # Errors
 /// If the runtime cannot be started.
 pub fn run(arguments: &LspArgs) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .thread_name("infill-runtime")
-        .enable_time()
-        .build()
-        .context("cannot start the server's threads")?;
+    let runtime = crate::runtime::runtime()?;
     let session = Arc::new(Session::new(arguments.model.choice()));
     runtime.block_on(serve(Arc::clone(&session), stdin(), stdout()));
     // Standard input may still be blocked in a read that nothing can interrupt.

@@ -13,14 +13,14 @@ use tree_sitter::{Point, Tree};
 use crate::position;
 
 /// Bytes of a text that is parsed as a whole.
-const WHOLE: usize = 128 << 10;
+const WHOLE: usize = 48 << 10;
 /// Bytes of an excerpt before the place and behind it, at least.
-const BEFORE: usize = 48 << 10;
-const BEHIND: usize = 16 << 10;
+const BEFORE: usize = 24 << 10;
+const BEHIND: usize = 8 << 10;
 /// Bytes further in which a good line to begin or end with is looked for.
-const SEARCHED: usize = 16 << 10;
+const SEARCHED: usize = 8 << 10;
 /// An excerpt is kept while as many bytes of it are on either side of the place.
-const MARGIN: usize = 8 << 10;
+const MARGIN: usize = 4 << 10;
 /// What tree-sitter has for the end of a text that is parsed as a whole, however long it grows.
 const END: usize = u32::MAX as usize;
 

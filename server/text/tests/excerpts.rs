@@ -6,7 +6,7 @@ use grammars::Language;
 use text::{Document, Edit, Region, Snapshot, Syntax};
 
 /// More bytes than any part that is parsed.
-const LONGEST: usize = 256 << 10;
+const LONGEST: usize = 96 << 10;
 
 /// A long text of one definition after the other, with strings and comments in them.
 fn long(language: &str) -> String {
