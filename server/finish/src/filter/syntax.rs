@@ -120,44 +120,63 @@ fn damage(snapshot: &Snapshot, offset: usize, over: &mut dyn FnMut() -> bool) ->
 /// count. What was read without an error has a partner for each, so only broken nodes are entered.
 fn brackets(tree: &Tree) -> usize {
     let mut cursor = tree.walk();
-    let mut open = Vec::new();
+    let mut open = Open::default();
     let mut wrong = 0;
     loop {
         let node = cursor.node();
         if node.child_count() == 0 && !node.is_named() && !node.is_missing() {
             node.kind()
                 .chars()
-                .for_each(|token| wrong += count(token, &mut open));
+                .for_each(|token| wrong += open.take(token));
         }
         if node.has_error() && cursor.goto_first_child() {
             continue;
         }
         while !cursor.goto_next_sibling() {
             if !cursor.goto_parent() {
-                return wrong + open.len();
+                return wrong + open.kinds.len();
             }
         }
     }
 }
 
-/// Takes one character of a token; gives how many brackets it leaves without a partner.
-fn count(token: char, open: &mut Vec<char>) -> usize {
-    let partner = match token {
-        '(' | '[' | '{' => {
-            open.push(token);
-            return 0;
+/// Brackets that are open.
+#[derive(Default)]
+struct Open {
+    /// Places in [`Open::KINDS`].
+    kinds: Vec<usize>,
+    /// How many of each there are, so that nobody looks for one that is not there.
+    counts: [usize; 3],
+}
+
+impl Open {
+    const KINDS: [(char, char); 3] = [('(', ')'), ('[', ']'), ('{', '}')];
+
+    /// Takes one character of a token; gives how many brackets it leaves without a partner.
+    fn take(&mut self, token: char) -> usize {
+        for (kind, (opens, closes)) in Open::KINDS.into_iter().enumerate() {
+            if token == opens {
+                self.kinds.push(kind);
+                self.counts[kind] += 1;
+            } else if token == closes {
+                return self.close(kind);
+            }
         }
-        ')' => '(',
-        ']' => '[',
-        '}' => '{',
-        _ => return 0,
-    };
-    match open.iter().rposition(|bracket| *bracket == partner) {
-        Some(at) => {
-            let crossed = open.len() - at - 1;
-            open.truncate(at);
-            crossed
+        0
+    }
+
+    fn close(&mut self, kind: usize) -> usize {
+        if self.counts[kind] == 0 {
+            return 1;
         }
-        None => 1,
+        let mut crossed = 0;
+        while let Some(last) = self.kinds.pop() {
+            self.counts[last] -= 1;
+            if last == kind {
+                break;
+            }
+            crossed += 1;
+        }
+        crossed
     }
 }
