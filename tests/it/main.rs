@@ -22,6 +22,7 @@ mod editors;
 
 // `infill eval`: data sets' own solutions, other problems' solutions, and answers that are right, wrong and endless.
 mod eval;
+mod eval_infill;
 mod eval_served;
 
 // `infill translate --endpoint`: a server that answers well, badly, slowly, or not at all.

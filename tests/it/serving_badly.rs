@@ -209,8 +209,11 @@ fn a_server_that_is_told_to_end_ends_in_mid_answer() {
     (&reading).read_exact(&mut first).unwrap();
     // This one never reads on, and is not waited for.
     (&leaving).read_exact(&mut first).unwrap();
-    assert!(server.end().success());
-    let answer = rest(&reading);
+    let answer = thread::scope(|scope| {
+        let reader = scope.spawn(|| rest(&reading));
+        assert!(server.end().success());
+        reader.join().unwrap()
+    });
     let is_told = answer.contains("data: [DONE]") || answer.contains("being shut down");
     assert!(is_told, "{}", &answer[answer.len().saturating_sub(400)..]);
     assert!(answer.ends_with("0\r\n\r\n"), "the response is complete");

@@ -1,19 +1,14 @@
 //! The problems of a data set, as HumanEval-X is handed out: `LANGUAGE.jsonl.gz` or `LANGUAGE.jsonl`, an object a line.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
-use flate2::read::MultiGzDecoder;
+use anyhow::bail;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
+use crate::eval::data;
 use crate::eval::translate::languages::Row;
-
-/// Most of a file, in bytes, unpacked; HumanEval-X has less than one megabyte a language.
-const LARGEST: u64 = 256 << 20;
 
 /// A problem in one language. Other keys of its line are left alone.
 #[derive(Debug, Clone, Deserialize)]
@@ -108,22 +103,9 @@ pub fn read(folder: &Path, row: &Row) -> anyhow::Result<BTreeMap<u32, Problem>> 
             row.name
         );
     };
-    let opened = File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let packed = path.extension().is_some_and(|ending| ending == "gz");
-    let text: Box<dyn Read> = match packed {
-        true => Box::new(MultiGzDecoder::new(opened)),
-        false => Box::new(opened),
-    };
     let mut problems = BTreeMap::new();
-    let mut left = text.take(LARGEST);
-    for (index, line) in BufReader::new(&mut left).lines().enumerate() {
-        let place = || format!("{}:{}", path.display(), index + 1);
-        let line = line.with_context(|| format!("{}: cannot be read", place()))?;
-        if line.trim().is_empty() {
-            continue;
-        }
-        let problem: Problem = serde_json::from_str(&line)
-            .with_context(|| format!("{}: this line is no problem", place()))?;
+    for (line, problem) in data::read::<Problem>(&path)? {
+        let place = || format!("{}:{line}", path.display());
         let Some(number) = problem.number() else {
             bail!(
                 "{}: its task_id is `{}`; expected LANGUAGE/NUMBER",
@@ -134,12 +116,6 @@ pub fn read(folder: &Path, row: &Row) -> anyhow::Result<BTreeMap<u32, Problem>> 
         if let Some(other) = problems.insert(number, problem) {
             bail!("{}: {} was there before", place(), other.task_id);
         }
-    }
-    if left.limit() == 0 {
-        bail!("{} has more than {LARGEST} bytes", path.display());
-    }
-    if problems.is_empty() {
-        bail!("{} has no problems", path.display());
     }
     Ok(problems)
 }

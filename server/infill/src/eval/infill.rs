@@ -1,0 +1,347 @@
+//! `infill eval infill`: blanks in code whose content is known, in HumanEval-Infilling's form.
+//!
+//! Takes problems (code before a blank, code behind it, what stood there, tests), asks [`complete`], the path that serves
+//! editors, with the cursor in the blank, and gives how near the answers are and, with `--run`, how many pass the tests in
+//! the sandbox. What an editor would not show counts as an empty answer.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use clap::Args;
+use engine::Class;
+use futures_util::future::try_join_all;
+use grammars::Language;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use tower_lsp::lsp_types::Url;
+
+use crate::complete::{Ask, Outcome, Why, complete};
+use crate::documents::Documents;
+use crate::eval::data;
+use crate::eval::translate::judge::Judge;
+use crate::eval::translate::kit::{Kit, missing_tool};
+use crate::eval::translate::languages::Row;
+use crate::flags::{ModelArgs, from_one};
+use crate::models::settings::Choice;
+use crate::rooms::Rooms;
+use crate::sandbox::{Limits, Sandbox};
+
+/// The language of the problems.
+const LANGUAGE: &str = "python";
+
+/// Arguments of `infill eval infill`.
+#[derive(Debug, Args)]
+pub struct EvalInfillArgs {
+    /// The problems, .jsonl or .jsonl.gz: an object a line with prompt, suffix, canonical_solution, test and entry_point
+    #[arg(long, value_name = "FILE")]
+    pub data: PathBuf,
+    /// Only the first N problems
+    #[arg(long, value_name = "N", value_parser = from_one)]
+    pub limit: Option<usize>,
+    /// Run the tests
+    #[arg(long)]
+    pub run: bool,
+    /// Take the data's own solutions instead of a model's answers
+    #[arg(long)]
+    pub canonical: bool,
+    /// Programs that run at once; by default one a processor
+    #[arg(long, value_name = "N", value_parser = from_one)]
+    pub jobs: Option<usize>,
+    /// Seconds that a program may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    pub time_limit: u64,
+    /// Memory that a program may take, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..))]
+    pub memory_limit: u64,
+    /// Print JSON: `n`, `exact_match`, `prefix_match`, `edit_similarity`, `shown_share` and `pass_at_1`
+    #[arg(long)]
+    pub json: bool,
+    /// Which model to use
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+/// A problem. Other keys of its line are left alone.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Problem {
+    /// Its name.
+    pub task_id: String,
+    /// The code before the blank.
+    pub prompt: String,
+    /// The code behind it.
+    pub suffix: String,
+    /// What stood in the blank.
+    pub canonical_solution: String,
+    /// Code with a function `check` that fails unless the function given to it is right.
+    pub test: String,
+    /// The function that `check` is given.
+    pub entry_point: String,
+}
+
+impl Problem {
+    /// The same with whole lines as an editor has them: the line's end behind the cursor, not in the blank.
+    fn into_typed(mut self) -> Problem {
+        if !self.suffix.starts_with('\n') && self.canonical_solution.ends_with('\n') {
+            self.canonical_solution.pop();
+            self.suffix.insert(0, '\n');
+        }
+        self
+    }
+
+    /// The program that runs the tests of the code.
+    fn program(&self, row: &Row, code: &str) -> String {
+        let Problem {
+            test, entry_point, ..
+        } = self;
+        format!("{code}\n{test}\ncheck({entry_point})\n{}", row.foot)
+    }
+}
+
+/// An answer to a problem.
+#[derive(Debug, Clone, PartialEq)]
+struct Answer {
+    /// What is in the blank then.
+    text: String,
+    /// The whole text then.
+    code: String,
+    /// Whether there was anything to show.
+    is_shown: bool,
+}
+
+/// What came of the answers, in sums.
+#[derive(Debug, Default)]
+struct Report {
+    n: usize,
+    exact: usize,
+    prefix: usize,
+    similarity: f64,
+    shown: usize,
+    passed: Option<usize>,
+}
+
+impl Report {
+    fn count(&mut self, problem: &Problem, answer: &Answer) {
+        let (got, want) = (&answer.text, &problem.canonical_solution);
+        self.n += 1;
+        self.exact += usize::from(got == want);
+        self.prefix += usize::from(!got.is_empty() && want.starts_with(got.as_str()));
+        self.similarity += strsim::normalized_levenshtein(got, want);
+        self.shown += usize::from(answer.is_shown);
+    }
+
+    fn share(&self, count: f64) -> f64 {
+        count / self.n.max(1) as f64
+    }
+
+    fn json(&self) -> Value {
+        let share = |count: usize| self.share(count as f64);
+        json!({
+            "n": self.n,
+            "exact_match": share(self.exact),
+            "prefix_match": share(self.prefix),
+            "edit_similarity": self.share(self.similarity),
+            "shown_share": share(self.shown),
+            "pass_at_1": self.passed.map(share),
+        })
+    }
+
+    fn text(&self) -> String {
+        let percent = |count: f64| format!("{:.1}%", 100.0 * self.share(count));
+        let mut rows = vec![
+            ("problems", self.n.to_string()),
+            ("exactly what stood there", percent(self.exact as f64)),
+            ("its beginning", percent(self.prefix as f64)),
+            ("edit similarity", percent(self.similarity)),
+            ("shown at all", percent(self.shown as f64)),
+        ];
+        if let Some(passed) = self.passed {
+            rows.push(("pass@1", percent(passed as f64)));
+        }
+        let line = |(name, value): (&str, String)| format!("{name:<26}{value:>8}\n");
+        rows.into_iter().map(line).collect()
+    }
+}
+
+/// Evaluates, and prints what came of it.
+///
+/// # Errors
+/// If the data or the model cannot be read, or programs cannot be run.
+pub fn run(arguments: &EvalInfillArgs) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new().context("cannot start")?;
+    let report = runtime.block_on(evaluate(arguments))?;
+    match arguments.json {
+        true => println!("{:#}", report.json()),
+        false => print!("{}", report.text()),
+    }
+    Ok(())
+}
+
+async fn evaluate(arguments: &EvalInfillArgs) -> anyhow::Result<Report> {
+    let row = Row::named(LANGUAGE)?;
+    if let Some(tool) = missing_tool(row).filter(|_| arguments.run) {
+        bail!("{tool} is not installed, which --run needs");
+    }
+    let problems = data::read::<Problem>(&arguments.data)?;
+    let problems: Vec<Problem> = problems
+        .into_iter()
+        .map(|(_, problem)| problem.into_typed())
+        .take(arguments.limit.unwrap_or(usize::MAX))
+        .collect();
+    let mut answers = Vec::new();
+    if arguments.canonical {
+        answers.extend(problems.iter().map(own));
+    } else {
+        let folder = std::env::current_dir().context("there is no current folder")?;
+        let choice = arguments.model.choice().or(Choice::found_from(&folder)?);
+        let rooms = Arc::new(Rooms::open(&choice, &|_| {})?);
+        let documents = Arc::new(Documents::default());
+        for problem in &problems {
+            answers.push(shown(&rooms, &documents, problem).await?);
+        }
+    }
+    let mut report = Report::default();
+    for (problem, answer) in problems.iter().zip(&answers) {
+        report.count(problem, answer);
+    }
+    if arguments.run {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let judge = Judge {
+            sandbox: Sandbox::of_this_program()?,
+            limits: Limits {
+                time: Duration::from_secs(arguments.time_limit),
+                memory_bytes: arguments.memory_limit << 20,
+                output_bytes: 64 << 10,
+            },
+            turns: Semaphore::new(arguments.jobs.unwrap_or(processors)),
+        };
+        let (judge, kit) = (&judge, &Kit::default());
+        let runs = problems
+            .iter()
+            .zip(&answers)
+            .map(|(problem, answer)| async move {
+                let program = problem.program(row, &answer.code);
+                judge.complaint(row, kit, &program).await
+            });
+        let complaints = try_join_all(runs).await?;
+        report.passed = Some(complaints.iter().filter(|why| why.is_none()).count());
+    }
+    Ok(report)
+}
+
+/// The data's own solution.
+fn own(problem: &Problem) -> Answer {
+    let Problem {
+        prompt,
+        suffix,
+        canonical_solution,
+        ..
+    } = problem;
+    Answer {
+        text: canonical_solution.clone(),
+        code: format!("{prompt}{canonical_solution}{suffix}"),
+        is_shown: true,
+    }
+}
+
+/// What an editor would show, when asked by hand.
+async fn shown(
+    rooms: &Arc<Rooms>,
+    documents: &Arc<Documents>,
+    problem: &Problem,
+) -> anyhow::Result<Answer> {
+    let Problem {
+        task_id,
+        prompt,
+        suffix,
+        ..
+    } = problem;
+    let before = format!("{prompt}{suffix}");
+    let language = Language::named(LANGUAGE).context("the table of languages lacks Python")?;
+    let url = Url::parse("file:///problem.py").context("a file has no address")?;
+    documents.open(url.clone(), &before, 0, language);
+    let view = documents.view(&url).context("the problem was closed")?;
+    let ask = Ask {
+        url: url.clone(),
+        view,
+        offset: prompt.len(),
+        class: Class::Invoked,
+        hypothetical: false,
+        single_line: false,
+        delay: Duration::ZERO,
+    };
+    let outcome = complete(Arc::clone(rooms), Arc::clone(documents), ask).await;
+    documents.close(&url);
+    let Outcome { shown, .. } = outcome;
+    let item = match shown {
+        Ok(shown) => Some(shown.item),
+        Err(Why::Failed(why)) => {
+            return Err(anyhow!("{task_id}: the model could not be run: {why}"));
+        }
+        Err(Why::Broken(error)) => {
+            return Err(error).with_context(|| format!("{task_id}: the completion broke off"));
+        }
+        Err(_) => None,
+    };
+    let is_shown = item.is_some();
+    let (range, text) = item.map_or((prompt.len()..prompt.len(), String::new()), |item| {
+        (item.range, item.text)
+    });
+    let code = format!("{}{text}{}", &before[..range.start], &before[range.end..]);
+    // Closing brackets of the suffix may be replaced by the same ones.
+    let behind = code.get(prompt.len()..).unwrap_or_default();
+    let text = behind.strip_suffix(suffix.as_str()).unwrap_or(behind);
+    Ok(Answer {
+        text: text.to_owned(),
+        code,
+        is_shown,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(prompt: &str, middle: &str, suffix: &str) -> Problem {
+        Problem {
+            task_id: "Test/0".to_owned(),
+            prompt: prompt.to_owned(),
+            suffix: suffix.to_owned(),
+            canonical_solution: middle.to_owned(),
+            test: String::new(),
+            entry_point: "f".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_blank_of_whole_lines_keeps_the_last_ones_end_behind_the_cursor() {
+        let lines = problem("def f():\n", "    return 1\n", "\nx = 2\n").into_typed();
+        assert_eq!(lines.canonical_solution, "    return 1\n");
+        let lines = problem("def f():\n", "    return 1\n", "x = 2\n").into_typed();
+        assert_eq!(lines.canonical_solution, "    return 1");
+        assert_eq!(own(&lines).code, "def f():\n    return 1\nx = 2\n");
+        let part = problem("def f():\n    return ", "1", "\n").into_typed();
+        assert_eq!(part.canonical_solution, "1");
+    }
+
+    #[test]
+    fn answers_are_counted() {
+        let problem = problem("x = ", "abcd", "\n");
+        let mut report = Report::default();
+        for text in ["abcd", "ab", "", "abxy"] {
+            let answer = Answer {
+                text: text.to_owned(),
+                code: String::new(),
+                is_shown: !text.is_empty(),
+            };
+            report.count(&problem, &answer);
+        }
+        let want = json!({
+            "n": 4, "exact_match": 0.25, "prefix_match": 0.5, "edit_similarity": 0.5, "shown_share": 0.75,
+            "pass_at_1": null,
+        });
+        assert_eq!(report.json(), want);
+    }
+}
