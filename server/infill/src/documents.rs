@@ -5,11 +5,16 @@
 //! to `text`; converting the protocol's positions belongs to `lsp::convert`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 use grammars::Language;
 use text::{Document, ParsedTree, Snapshot};
 use tower_lsp::lsp_types::Url;
+
+/// The longest that the first parse of a document may take: a hundred times what it does take. There are texts, of some
+/// thousand bytes, on which a grammar's parser loses itself and takes more and more memory.
+const WARMING: Duration = Duration::from_millis(500);
 
 /// All documents that an editor holds open.
 #[derive(Default)]
@@ -80,13 +85,14 @@ impl Documents {
         }
     }
 
-    /// Parses a document, of a long one the beginning, however long it takes, so that later requests only need to
-    /// parse again what was edited. For a thread that may be busy.
+    /// Parses a document, of a long one the beginning, so that later requests only need to parse again what was edited.
+    /// For a thread that may be busy.
     pub fn warm(&self, url: &Url) {
         let Some(View { snapshot, number }) = self.view(url) else {
             return;
         };
-        snapshot.tree_near(0, &mut || false);
+        let began = Instant::now();
+        snapshot.tree_near(0, &mut || began.elapsed() > WARMING);
         if let Some(tree) = snapshot.parsed() {
             self.adopt(url, number, tree);
         }
