@@ -15,19 +15,17 @@ use futures_util::future::try_join_all;
 use grammars::Language;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
 use tower_lsp::lsp_types::Url;
 
 use crate::complete::{Ask, Outcome, Why, complete};
 use crate::documents::Documents;
 use crate::eval::data;
-use crate::eval::translate::judge::Judge;
+use crate::eval::translate::judge::JudgeArgs;
 use crate::eval::translate::kit::{Kit, missing_tool};
 use crate::eval::translate::languages::Row;
 use crate::flags::{ModelArgs, from_one};
 use crate::models::settings::Choice;
 use crate::rooms::Rooms;
-use crate::sandbox::{Limits, Sandbox};
 
 /// The language of the problems.
 const LANGUAGE: &str = "python";
@@ -47,15 +45,9 @@ pub struct EvalInfillArgs {
     /// Take the data's own solutions instead of a model's answers
     #[arg(long)]
     pub canonical: bool,
-    /// Programs that run at once; by default one a processor
-    #[arg(long, value_name = "N", value_parser = from_one)]
-    pub jobs: Option<usize>,
-    /// Seconds that a program may take
-    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
-    pub time_limit: u64,
-    /// Memory that a program may take, in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..))]
-    pub memory_limit: u64,
+    /// What programs may take
+    #[command(flatten)]
+    pub judge: JudgeArgs,
     /// Print JSON: `n`, `exact_match`, `prefix_match`, `edit_similarity`, `shown_share` and `pass_at_1`
     #[arg(long)]
     pub json: bool,
@@ -207,16 +199,7 @@ async fn evaluate(arguments: &EvalInfillArgs) -> anyhow::Result<Report> {
         report.count(problem, answer);
     }
     if arguments.run {
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let judge = Judge {
-            sandbox: Sandbox::of_this_program()?,
-            limits: Limits {
-                time: Duration::from_secs(arguments.time_limit),
-                memory_bytes: arguments.memory_limit << 20,
-                output_bytes: 64 << 10,
-            },
-            turns: Semaphore::new(arguments.jobs.unwrap_or(processors)),
-        };
+        let judge = arguments.judge.judge()?;
         let (judge, kit) = (&judge, &Kit::default());
         let runs = problems
             .iter()

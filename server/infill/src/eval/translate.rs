@@ -16,21 +16,18 @@ pub mod work;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
 use engine::Sampling;
-use tokio::sync::Semaphore;
 
-use crate::eval::translate::judge::Judge;
+use crate::eval::translate::judge::JudgeArgs;
 use crate::eval::translate::kit::{Kit, missing_tool};
 use crate::eval::translate::languages::{ROWS, Row};
 use crate::eval::translate::problems::Problem;
 use crate::eval::translate::report::{LeftOut, Report};
 use crate::eval::translate::work::{Asking, Source, Work};
 use crate::flags::{ModelArgs, from_one};
-use crate::sandbox::{Limits, Sandbox};
 use crate::translate::check_translates;
 use crate::writer::Writer;
 use crate::writer::endpoint::EndpointArgs;
@@ -80,15 +77,9 @@ pub struct EvalTranslateArgs {
     /// Answers in work at once
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = from_one)]
     pub at_once: usize,
-    /// Programs that run at once; by default one a processor
-    #[arg(long, value_name = "N", value_parser = from_one)]
-    pub jobs: Option<usize>,
-    /// Seconds that a compiler or a program may take
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
-    pub time_limit: u64,
-    /// Memory that a compiler or a program may take, in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 2048, value_parser = clap::value_parser!(u64).range(1..))]
-    pub memory_limit: u64,
+    /// What programs may take
+    #[command(flatten)]
+    pub judge: JudgeArgs,
     /// A file that each answer is written to with what became of it, a JSON object a line
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
@@ -157,17 +148,7 @@ async fn evaluate(arguments: &EvalTranslateArgs) -> anyhow::Result<Report> {
             max_tokens: arguments.max_tokens,
         }),
     };
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let jobs = arguments.jobs.unwrap_or(processors);
-    let judge = Judge {
-        sandbox: Sandbox::of_this_program()?,
-        limits: Limits {
-            time: Duration::from_secs(arguments.time_limit),
-            memory_bytes: arguments.memory_limit << 20,
-            output_bytes: 64 << 10,
-        },
-        turns: Semaphore::new(jobs),
-    };
+    let judge = arguments.judge.judge()?;
     let mut report = Report {
         model: match &source {
             Source::Model(asking) => Some(asking.writer.name().to_owned()),
@@ -182,7 +163,7 @@ async fn evaluate(arguments: &EvalTranslateArgs) -> anyhow::Result<Report> {
     };
     let at_once = match &source {
         Source::Model(_) => arguments.at_once,
-        Source::Canonical | Source::Shuffled => 2 * jobs,
+        Source::Canonical | Source::Shuffled => 2 * arguments.judge.jobs(),
     };
     let work = Arc::new(Work {
         source,

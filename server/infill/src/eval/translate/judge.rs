@@ -2,16 +2,57 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use clap::Args;
 use tokio::sync::Semaphore;
 
 use crate::eval::translate::kit::Kit;
 use crate::eval::translate::languages::{MORE, Row};
+use crate::flags::from_one;
 use crate::sandbox::{Ended, Limits, Ran, Sandbox};
 
 /// The most that is kept of what a program said, in bytes.
 const LONGEST_REASON: usize = 2000;
+
+/// What programs may take, as arguments.
+#[derive(Debug, Args)]
+pub struct JudgeArgs {
+    /// Programs that run at once; by default one a processor
+    #[arg(long, value_name = "N", value_parser = from_one)]
+    pub jobs: Option<usize>,
+    /// Seconds that a compiler or a program may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+    pub time_limit: u64,
+    /// Memory that a compiler or a program may take, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 2048, value_parser = clap::value_parser!(u64).range(1..))]
+    pub memory_limit: u64,
+}
+
+impl JudgeArgs {
+    /// Programs that run at once.
+    pub fn jobs(&self) -> usize {
+        let processors = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.jobs.unwrap_or_else(processors)
+    }
+
+    /// Who judges within these limits.
+    ///
+    /// # Errors
+    /// If the sandbox cannot be found.
+    pub fn judge(&self) -> anyhow::Result<Judge> {
+        Ok(Judge {
+            sandbox: Sandbox::of_this_program()?,
+            limits: Limits {
+                time: Duration::from_secs(self.time_limit),
+                memory_bytes: self.memory_limit << 20,
+                output_bytes: 64 << 10,
+            },
+            turns: Semaphore::new(self.jobs()),
+        })
+    }
+}
 
 /// Runs programs, a few at a time.
 pub struct Judge {
