@@ -22,11 +22,16 @@ fn data() -> PathBuf {
     tidy::root().join("tests/data/humaneval-x-like")
 }
 
-/// Evaluates; gives the exit code, standard output and standard error.
+/// Evaluates translation.
 fn eval(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
+    evaluate("translate", folder, arguments)
+}
+
+/// Evaluates; gives the exit code, standard output and standard error.
+pub fn evaluate(what: &str, data: &Path, arguments: &[&str]) -> (i32, String, String) {
     let output = Command::new(harness::binary())
-        .args(["eval", "translate", "--data"])
-        .arg(folder)
+        .args(["eval", what, "--data"])
+        .arg(data)
         .args(arguments)
         .output()
         .unwrap();

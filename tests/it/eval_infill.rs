@@ -7,22 +7,10 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::harness;
+use crate::eval::evaluate;
 
-/// Evaluates; gives the exit code, standard output and standard error.
 fn eval(data: &Path, arguments: &[&str]) -> (i32, String, String) {
-    let output = Command::new(harness::binary())
-        .args(["eval", "infill", "--data"])
-        .arg(data)
-        .args(arguments)
-        .output()
-        .unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (
-        output.status.code().unwrap(),
-        text(output.stdout),
-        text(output.stderr),
-    )
+    evaluate("infill", data, arguments)
 }
 
 fn json_of(data: &Path, arguments: &[&str]) -> Value {
