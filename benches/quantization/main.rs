@@ -1,16 +1,19 @@
 //! What quantizing costs a model: loss and exact matches on held-out code, type by type, in one run.
 //!
-//! `cargo bench -p benches --bench quantization -- SHARD.bin [--model PATH] [--examples N]`, with a shard that
+//! `cargo bench -p benches --bench quantization -- SHARD.bin.gz [--model PATH] [--examples N]`, with a shard that
 //! `infill shards` cut from packages which the model was not trained on. Each type is made from the same file as it
 //! is loaded, so the rows of the table differ in nothing else. Greedy decoding gives a span exactly when every one of
 //! its tokens is the greatest logit after those before it, so one pass over an example tells its exact matches.
 
 mod shard;
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use flate2::read::GzDecoder;
 use glm::{Chunk, Device, Model, Part, Quant, Source, Want, Weights};
 
 use crate::shard::Example;
@@ -46,8 +49,10 @@ fn main() -> Result<()> {
         model,
         examples,
     } = Arguments::read()?;
-    let bytes =
-        std::fs::read(&shard).with_context(|| format!("cannot read {}", shard.display()))?;
+    let mut bytes = Vec::new();
+    File::open(&shard)
+        .and_then(|packed| GzDecoder::new(packed).read_to_end(&mut bytes))
+        .with_context(|| format!("cannot read {}", shard.display()))?;
     let mut all =
         shard::read(&bytes).with_context(|| format!("{} is no shard", shard.display()))?;
     all.truncate(examples);

@@ -2,7 +2,7 @@
 
 Takes a checkpoint of train.py (or none: random weights, to test with) and the tokenizer; gives
 one file with the weights, the tokenizer and what is known of the run. Matrices are Q8_0, vectors
-and position tables F32. Metadata and tensor names are those that the glm crate reads.
+F32. Metadata and tensor names are those that the glm crate reads.
 
     python export.py --run RUN --tokenizer tokenizer.json --out infill-v1.gguf
 """
@@ -13,8 +13,16 @@ from pathlib import Path
 import gguf
 import torch
 
-from model import GLM, Shape
+from model import EPSILON, GLM, ROPE_BASE, Shape
 
+# Where model.py differs from the GLM of 2021.
+FLAGS = {
+    "rms_norm": True,
+    "gated": True,
+    "linear_bias": False,
+    "attention.qkv_bias": False,
+    "attention.qk_norm": True,
+}
 TEMPLATE = "infill_v1"  # how the server lays out the prompts that the embedded model was trained on
 
 
@@ -34,9 +42,14 @@ def write(
     writer.add_embedding_length(shape.width)
     writer.add_feed_forward_length(shape.ffn)
     writer.add_head_count(shape.heads)
-    writer.add_layer_norm_eps(1e-5)
+    writer.add_layer_norm_eps(EPSILON)
     writer.add_context_length(shape.context)
-    writer.add_string("glm.activation", "gelu_tanh")
+    writer.add_string("glm.activation", "silu")
+    for key, flag in FLAGS.items():
+        writer.add_bool(f"glm.{key}", flag)
+    writer.add_uint64("glm.positions.rows", 2)
+    writer.add_uint64("glm.rope.size", shape.width // shape.heads)
+    writer.add_float32("glm.rope.base", ROPE_BASE)
     writer.add_string("infill.template", template)
     writer.add_string("tokenizer.huggingface.json", tokenizer)
     for key, value in facts.items():
@@ -44,7 +57,7 @@ def write(
         add(f"infill.training.{key}", value)
     for tensor, values in model.state_dict().items():
         array = values.float().cpu().numpy()
-        if array.ndim == 2 and "position_embd" not in tensor:
+        if array.ndim == 2:
             quantized = gguf.quants.quantize(array, gguf.GGMLQuantizationType.Q8_0)
             writer.add_tensor(tensor, quantized, raw_dtype=gguf.GGMLQuantizationType.Q8_0)
         else:

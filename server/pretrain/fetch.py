@@ -57,7 +57,12 @@ def members(archive: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
 
 
 def choose(
-    package: Package, archive: Path, unseen: filters.Overlap, seen: set[bytes], dropped: Counter
+    package: Package,
+    archive: Path,
+    unseen: filters.Overlap,
+    seen: set[bytes],
+    familiar: filters.Familiar,
+    dropped: Counter,
 ) -> dict[str, str]:
     """The files of a package that stay, by path; counts the others by the filter that refused them."""
     files: dict[str, str] = {}
@@ -75,6 +80,8 @@ def choose(
             dropped["duplicate"] += 1
         elif unseen.touches(text):
             dropped["held out"] += 1
+        elif familiar.knows(text):
+            dropped["near-duplicate"] += 1
         else:
             seen.add(filters.fingerprint(text))
             files[str(path)] = text
@@ -199,11 +206,14 @@ def main() -> None:
 
     unseen = filters.Overlap(held_out(options.held_out))
     seen: set[bytes] = set()
+    familiar = filters.Familiar()
     entries: dict[str, dict] = {}
     shutil.rmtree(options.corpus, ignore_errors=True)
-    for package, (archive, entry) in zip(packages, archives, strict=True):
+    # What is like a file for tests must not be trained on, so tests come first.
+    order = sorted(zip(packages, archives, strict=True), key=lambda both: -SPLITS.index(both[0].split))
+    for package, (archive, entry) in order:
         dropped: Counter = Counter()
-        files = choose(package, archive, unseen, seen, dropped)
+        files = choose(package, archive, unseen, seen, familiar, dropped)
         for path, text in files.items():
             target = options.corpus / package.split / package.folder / path
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -212,6 +222,7 @@ def main() -> None:
         entries[key_of(package)] = entry | {"files": len(files), "bytes": size}
         kept = f"{len(files)} files, {size / 1e6:.2f} MB"
         print(f"{package.split} {key_of(package)} {entry['version']}: {kept}; dropped {dict(dropped)}")
+    entries = {key_of(package): entries[key_of(package)] for package in packages}
     write_lock(lock_path, entries)
     write_table(lock_path.with_name("CORPUS.md"), packages, entries)
 

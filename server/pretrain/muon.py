@@ -13,25 +13,28 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # steep at zero: five steps bring sing
 
 
 def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
-    """About the U·Vᵀ of each matrix's U·S·Vᵀ; (N, rows, columns) with rows <= columns."""
+    """About the U·Vᵀ of each matrix's U·S·Vᵀ; (N, rows, columns) with rows <= columns.
+
+    Computed in bf16, which the steps bear.
+    """
     a, b, c = COEFFICIENTS
-    x = matrices / (matrices.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    x = (matrices / (matrices.norm(dim=(1, 2), keepdim=True) + 1e-7)).bfloat16()
     for _ in range(steps):
         square = x @ x.mT
         x = a * x + (b * square + c * square @ square) @ x
-    return x
+    return x.to(matrices.dtype)
 
 
 class Muon(torch.optim.Optimizer):
     """Nesterov momentum, made orthogonal; decoupled weight decay.
 
-    `thirds` in a group says that its matrices hold three square ones on top of one another
-    (Q, K and V), each made orthogonal by itself.
+    `parts` in a group says of how many matrices on top of one another each of its matrices is made
+    (Q, K and V; gate and up); each of them is made orthogonal by itself.
     """
 
     def __init__(self, groups: list[dict], lr: float, momentum: float = 0.95, weight_decay: float = 0.0):
         super().__init__(
-            groups, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "thirds": False}
+            groups, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "parts": 1}
         )
 
     @torch.no_grad()
@@ -47,7 +50,7 @@ class Muon(torch.optim.Optimizer):
             # All matrices of a group have one shape: one batched product serves them all.
             stack = torch.stack(updates)
             N, rows, columns = stack.shape
-            stack = stack.reshape(-1, columns, columns) if group["thirds"] else stack
+            stack = stack.reshape(-1, rows // group["parts"], columns)
             tall = stack.shape[1] > stack.shape[2]
             stack = orthogonal(stack.mT).mT if tall else orthogonal(stack)
             # Tall matrices write to more outputs than they read inputs: keep the change per output alike.

@@ -1,11 +1,12 @@
 """Reads the token shards that `infill shards` writes and cuts them into batches.
 
-Takes a folder of SPLIT-NNN.bin files; gives batches of tensors in an order that depends on the
+Takes a folder of SPLIT-NNN.bin.gz files; gives batches of tensors in an order that depends on the
 seed and the position alone, so that a run that was cut off goes on with the batch it would have
 seen. Each record, u16 little-endian: n, a, ids[n], row 0[n], row 1[n], targets[n - a]; a target of
 65535 is none.
 """
 
+import gzip
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -43,9 +44,10 @@ class Shards:
     """One split: all its records, by index."""
 
     def __init__(self, folder: Path, split: str):
-        self.data = [np.memmap(path, dtype="<u2", mode="r") for path in sorted(folder.glob(f"{split}-*.bin"))]
+        paths = sorted(folder.glob(f"{split}-*.bin.gz"))
+        self.data = [np.frombuffer(gzip.decompress(path.read_bytes()), dtype="<u2") for path in paths]
         if not self.data:
-            raise FileNotFoundError(f"{folder} holds no {split}-*.bin: write them with `infill shards`")
+            raise FileNotFoundError(f"{folder} holds no {split}-*.bin.gz: write them with `infill shards`")
         where, lengths = [], []
         for shard, data in enumerate(self.data):
             at = 0

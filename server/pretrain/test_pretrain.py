@@ -1,6 +1,7 @@
 """Checks of the recipe on tiny models: `python -m unittest` in this folder, half a minute on a CPU."""
 
 import csv
+import gzip
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,10 @@ ROW_1 = [0, 0, 0, 0, 0, 1, 2, 3, 1, 2]
 TARGETS = [15, 16, EOP, 13, EOP]
 
 
+def write_shard(folder: Path, split: str, values: list[int]) -> None:
+    (folder / f"{split}-000.bin.gz").write_bytes(gzip.compress(np.array(values, "<u2").tobytes()))
+
+
 def write_shards(folder: Path, records: int) -> None:
     """Shards of random records of many lengths, for both splits."""
     random = np.random.default_rng(3)
@@ -48,7 +53,7 @@ def write_shards(folder: Path, records: int) -> None:
                 *range(1, b + 1),
                 *random.integers(5, TINY.vocab, b),
             ]
-        np.array(values, "<u2").tofile(folder / f"{split}-000.bin")
+        write_shard(folder, split, values)
 
 
 class Model(unittest.TestCase):
@@ -76,7 +81,7 @@ class Reading(unittest.TestCase):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             record = [len(IDS), PART_A, *IDS, *ROW_0, *ROW_1, *TARGETS]
-            np.array(record * 2, "<u2").tofile(folder / "train-000.bin")
+            write_shard(folder, "train", record * 2)
             batch = Shards(folder, "train").batch([0, 1])
         T = batch.ids.shape[1]
         self.assertEqual(batch.ids[1, : len(IDS)].tolist(), IDS)
@@ -88,7 +93,7 @@ class Reading(unittest.TestCase):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             record = [3, 0, 11, 12, 13, 0, 1, 2, 0, 0, 0, 65535, 13, 14]
-            np.array(record * 2, "<u2").tofile(folder / "train-000.bin")
+            write_shard(folder, "train", record * 2)
             batch = Shards(folder, "train").batch([0, 1])
         T = batch.ids.shape[1]
         self.assertEqual(batch.rows.tolist(), [1, 2, T + 1, T + 2])
@@ -98,7 +103,7 @@ class Reading(unittest.TestCase):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             record = [3, 0, 11, 12, 13, 0, 1, 2, 0, 0, 0, 12, 13, 14]
-            np.array(record * 5, "<u2").tofile(folder / "train-000.bin")
+            write_shard(folder, "train", record * 5)
             groups = Shards(folder, "train").groups(np.arange(5), 64)
         self.assertEqual(groups, [[0, 1], [2, 3, 4]])
 

@@ -38,19 +38,15 @@ NOTE_EVERY = 20  # steps
 def optimizers(model: GLM, lr: float, matrix_lr: float) -> list[torch.optim.Optimizer]:
     """Muon for the blocks' matrices, AdamW for the rest; weight decay on matrices and embeddings."""
     by_shape = defaultdict(list)
-    tokens, places, plain = [], [], []
+    tokens, plain = [], []
     for name, parameter in model.named_parameters():
         if name.startswith("blk.") and parameter.dim() == 2:
-            by_shape[tuple(parameter.shape), "attn_qkv" in name].append(parameter)
+            parts = 3 if "attn_qkv" in name else 2 if "ffn_gate_up" in name else 1
+            by_shape[tuple(parameter.shape), parts].append(parameter)
         else:
-            (plain if parameter.dim() == 1 else places if "position" in name else tokens).append(parameter)
-    matrices = [{"params": group, "thirds": thirds} for (_, thirds), group in by_shape.items()]
-    rest = [
-        {"params": tokens, "weight_decay": 0.1},
-        # Few examples touch a place: at the full rate their noise would drown its sinusoids.
-        {"params": places, "weight_decay": 0.0, "lr": lr / 20},
-        {"params": plain, "weight_decay": 0.0},
-    ]
+            (plain if parameter.dim() == 1 else tokens).append(parameter)
+    matrices = [{"params": group, "parts": parts} for (_, parts), group in by_shape.items()]
+    rest = [{"params": tokens, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}]
     chosen = [
         Muon(matrices, lr=matrix_lr, weight_decay=0.1),
         torch.optim.AdamW(rest, lr=lr, betas=(0.9, 0.95), eps=1e-8),
@@ -72,7 +68,7 @@ def set_rates(chosen: list[torch.optim.Optimizer], progress: float, step: int, d
 def loss_of(model: Callable[..., Tensor], batch: Batch, device: torch.device) -> Tensor:
     """Mean cross entropy of a batch's targets, nats per token."""
     *inputs, targets = batch.to(device)
-    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
+    with torch.autocast(device.type, dtype=torch.bfloat16):
         return F.cross_entropy(model(*inputs).float(), targets)
 
 

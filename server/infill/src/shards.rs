@@ -5,11 +5,12 @@
 //! give the same bytes. What is in the corpus is not judged here beyond what cannot be used at all.
 //! With `--pairs`, the examples are questions for a translation and their answers, each once.
 //!
-//! A shard is a run of records, all numbers u16, little-endian: `n` tokens in all, `a` of them in
+//! A shard is a run of records, packed by gzip, all numbers u16, little-endian: `n` tokens in all, `a` of them in
 //! Part A, then `ids[n]`, `row0[n]`, `row1[n]`, `targets[n - a]`. A target of 65535 is none.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -18,6 +19,7 @@ mod pairs;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use fastrand::Rng;
+use flate2::{Compression, write::GzEncoder};
 use grammars::Language;
 use prompt::Template;
 use prompt::example::{Example, Mix, NO_LOSS, Source};
@@ -68,9 +70,14 @@ pub struct ShardsArgs {
     /// Most tokens of an example, Part A and Part B together.
     #[arg(long, default_value_t = 512)]
     pub max_len: usize,
-    /// Tokens of one shard file; examples are shuffled within it.
+    /// Tokens of one shard file, about; examples are shuffled within it.
     #[arg(long, default_value_t = 16_000_000)]
     pub shard_tokens: usize,
+    /// How often each kind of example is drawn, as weights: `tokens` ([MASK] over short runs), `statements` ([sMASK] over
+    /// whole ones), `lines` (second halves of them), `tail` and `block` ([gMASK]), `cursor` (what editing leaves open);
+    /// as `tail:1,cursor:2`, where a kind that is not named is not drawn
+    #[arg(long, value_parser = parse_mix, conflicts_with = "pairs")]
+    pub mix: Option<Mix>,
     /// Seed of everything random.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -100,6 +107,24 @@ fn parse_split(value: &str) -> Result<Split> {
         name: name.to_owned(),
         tokens,
     })
+}
+
+fn parse_mix(value: &str) -> Result<Mix> {
+    let mut mix = Mix::NONE;
+    for part in value.split(',') {
+        let (kind, weight) = part
+            .split_once(':')
+            .with_context(|| format!("`{part}` is not KIND:WEIGHT, as in cursor:2"))?;
+        let weight: f32 = weight
+            .parse()
+            .ok()
+            .filter(|weight| (0.0..=1e6).contains(weight))
+            .with_context(|| format!("the weight `{weight}` of `{kind}` is no number from 0 on"))?;
+        *mix.weight(kind)
+            .with_context(|| format!("there is no kind of example called `{kind}`"))? = weight;
+    }
+    ensure!(mix != Mix::NONE, "no kind has a weight");
+    Ok(mix)
 }
 
 /// Makes the shards of every split and the manifest.
@@ -354,7 +379,7 @@ fn draw(file: &SourceFile, args: &ShardsArgs, vocab: &Vocab, seed: u64) -> Vec<E
     let syntax = snapshot.syntax(&mut || false);
     let source = Source::new(&snapshot, syntax.as_ref(), vocab)
         .expect("`run` has checked that the vocabulary has all that examples are made of");
-    let mix = Mix::default();
+    let mix = args.mix.unwrap_or_default();
     let mut examples = Vec::new();
     let mut tokens = 0;
     let mut misses = 0;
@@ -409,9 +434,13 @@ impl Shard<'_> {
         rng.shuffle(&mut self.records);
         let path = self
             .out
-            .join(format!("{}-{:03}.bin", self.split, self.number));
-        fs::write(&path, self.records.concat())
-            .with_context(|| format!("cannot write {}", path.display()))?;
+            .join(format!("{}-{:03}.bin.gz", self.split, self.number));
+        let packed = || {
+            let mut packed = GzEncoder::new(File::create(&path)?, Compression::default());
+            packed.write_all(&self.records.concat())?;
+            packed.finish()
+        };
+        packed().with_context(|| format!("cannot write {}", path.display()))?;
         self.records.clear();
         self.tokens = 0;
         self.number += 1;
@@ -422,6 +451,8 @@ impl Shard<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use flate2::read::GzDecoder;
+    use std::io::Read as _;
 
     const SOURCE: &str = "def area(width, height):\n    if width < 0:\n        raise ValueError(\"negative\")\n    return width * height\n\n\n";
 
@@ -454,6 +485,7 @@ mod tests {
             splits: vec![parse_split("train:20_000").unwrap()],
             max_len: 128,
             shard_tokens: 8_000,
+            mix: None,
             seed: 3,
             threads,
         }
@@ -486,9 +518,14 @@ mod tests {
         let manifest: serde_json::Value =
             serde_json::from_slice(&read("one", "manifest.json")).unwrap();
         assert_eq!(read("one", "manifest.json"), read("three", "manifest.json"));
-        assert_eq!(read("one", "train-000.bin"), read("three", "train-000.bin"));
+        let name = "train-000.bin.gz";
+        assert_eq!(read("one", name), read("three", name));
 
-        let records = records(&read("one", "train-000.bin"));
+        let mut bytes = Vec::new();
+        GzDecoder::new(&read("one", name)[..])
+            .read_to_end(&mut bytes)
+            .unwrap();
+        let records = records(&bytes);
         let tokens: usize = records.iter().map(|record| usize::from(record[0])).sum();
         let loss: usize = records
             .iter()
@@ -507,6 +544,20 @@ mod tests {
                 .all(|record| record[1] < record[0] && record[0] <= 128)
         );
         fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_mix_is_what_it_says() {
+        let mix = parse_mix("cursor:2,tail:0.5").unwrap();
+        let want = Mix {
+            cursor: 2.0,
+            tail: 0.5,
+            ..Mix::NONE
+        };
+        assert_eq!(mix, want);
+        for wrong in ["", "cursor", "cursor:-1", "cursor:nan", "words:1", "tail:0"] {
+            assert!(parse_mix(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

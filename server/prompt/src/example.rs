@@ -55,6 +55,31 @@ pub struct Mix {
     pub cursor: f32,
 }
 
+impl Mix {
+    /// Nothing at all.
+    pub const NONE: Mix = Mix {
+        tokens: 0.0,
+        statements: 0.0,
+        lines: 0.0,
+        tail: 0.0,
+        block: 0.0,
+        cursor: 0.0,
+    };
+
+    /// The weight of a kind, by the name of its field.
+    pub fn weight(&mut self, kind: &str) -> Option<&mut f32> {
+        Some(match kind {
+            "tokens" => &mut self.tokens,
+            "statements" => &mut self.statements,
+            "lines" => &mut self.lines,
+            "tail" => &mut self.tail,
+            "block" => &mut self.block,
+            "cursor" => &mut self.cursor,
+            _ => return None,
+        })
+    }
+}
+
 impl Default for Mix {
     /// The mix for a model of a few million parameters, where every token of loss counts.
     fn default() -> Mix {
@@ -243,15 +268,6 @@ mod tests {
         (examples, vocab)
     }
 
-    const NONE: Mix = Mix {
-        tokens: 0.0,
-        statements: 0.0,
-        lines: 0.0,
-        tail: 0.0,
-        block: 0.0,
-        cursor: 0.0,
-    };
-
     /// Part A with every mask answered, as text, and how many masks there were.
     fn answered(example: &Example, vocab: &Vocab) -> (String, usize) {
         let special = vocab.special().unwrap();
@@ -288,24 +304,24 @@ mod tests {
                 "tokens",
                 Mix {
                     tokens: 1.0,
-                    ..NONE
+                    ..Mix::NONE
                 },
             ),
             (
                 "statements",
                 Mix {
                     statements: 1.0,
-                    ..NONE
+                    ..Mix::NONE
                 },
             ),
-            ("lines", Mix { lines: 1.0, ..NONE }),
-            ("tail", Mix { tail: 1.0, ..NONE }),
-            ("block", Mix { block: 1.0, ..NONE }),
+            ("lines", Mix { lines: 1.0, ..Mix::NONE }),
+            ("tail", Mix { tail: 1.0, ..Mix::NONE }),
+            ("block", Mix { block: 1.0, ..Mix::NONE }),
             (
                 "cursor",
                 Mix {
                     cursor: 1.0,
-                    ..NONE
+                    ..Mix::NONE
                 },
             ),
         ];
