@@ -342,7 +342,10 @@ impl Trip {
         let text = self.rooms.vocab.decode(&answer.ids);
         // An answer that was cut off before it has said what was typed says nothing.
         let text = text.strip_prefix(asked.open.as_str()).unwrap_or_default();
-        self.exchange().answer = Some(text.to_owned());
+        let mut exchange = self.exchange();
+        exchange.answer = Some(text.to_owned());
+        exchange.score = Some(answer.logprob);
+        drop(exchange);
         let said = |text: &str| Said {
             text: text.to_owned(),
             way: way(&self.rooms.vocab, &answer.ids, asked.open.len()),

@@ -2,6 +2,7 @@
 
 pub mod data;
 pub mod infill;
+pub mod shown;
 pub mod translate;
 
 use std::process::ExitCode;

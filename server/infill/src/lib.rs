@@ -8,6 +8,7 @@
 pub mod bench;
 pub mod command;
 pub mod complete;
+pub mod corpus;
 pub mod documents;
 pub mod embedded;
 pub mod eval;

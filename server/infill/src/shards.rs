@@ -26,12 +26,9 @@ use prompt::example::{Example, Mix, NO_LOSS, Source};
 use serde::Serialize;
 use text::Snapshot;
 use vocab::Vocab;
-use walkdir::WalkDir;
 
-/// Files larger than this, in bytes, are taken for generated or data.
-const FILE_MAX: u64 = 512 * 1024;
-/// A text with a line longer than this, in bytes, is taken for minified.
-const LINE_MAX: usize = 2_000;
+use crate::corpus::{SourceFile, source_files};
+
 /// Languages get tokens in proportion to their bytes to this power, so that the large ones do not
 /// crowd out the small ones.
 const BALANCE: f64 = 0.7;
@@ -219,17 +216,17 @@ impl Figures {
 }
 
 /// A source file and how many tokens of examples to draw from it, about.
-struct SourceFile {
-    path: PathBuf,
-    language: Language,
-    bytes: u64,
+struct Owed {
+    file: SourceFile,
     quota: f64,
 }
 
 /// Draws and writes the examples of one split.
 fn write_split(args: &ShardsArgs, corpus: &Path, split: &Split, vocab: &Vocab) -> Result<Figures> {
-    let mut files = source_files(&corpus.join(&split.name))?;
-    share_out(&mut files, split.tokens as f64);
+    let mut files = share_out(
+        source_files(&corpus.join(&split.name))?,
+        split.tokens as f64,
+    );
     let mut rng = Rng::with_seed(args.seed);
     rng.shuffle(&mut files);
     let mut figures = Figures::default();
@@ -242,7 +239,7 @@ fn write_split(args: &ShardsArgs, corpus: &Path, split: &Split, vocab: &Vocab) -
     };
     for batch in files.chunks(BATCH) {
         let seed = rng.u64(..);
-        for (file, examples) in batch.iter().zip(draw_all(batch, args, vocab, seed)?) {
+        for (Owed { file, .. }, examples) in batch.iter().zip(draw_all(batch, args, vocab, seed)?) {
             figures.files += usize::from(!examples.is_empty());
             for example in &examples {
                 figures.count(file.language, example, vocab);
@@ -285,45 +282,25 @@ fn write_pairs(args: &ShardsArgs, template: Template, vocab: &Vocab) -> Result<F
     Ok(figures)
 }
 
-/// The files below a split's folder that are in a known language, by path.
-fn source_files(folder: &Path) -> Result<Vec<SourceFile>> {
-    let mut files = Vec::new();
-    for entry in WalkDir::new(folder).sort_by_file_name() {
-        let entry = entry.with_context(|| format!("cannot walk {}", folder.display()))?;
-        let Some(language) = Language::of_path(entry.path()) else {
-            continue;
-        };
-        let bytes = entry.metadata().map_or(0, |metadata| metadata.len());
-        if entry.file_type().is_file() && (1..=FILE_MAX).contains(&bytes) {
-            files.push(SourceFile {
-                path: entry.into_path(),
-                language,
-                bytes,
-                quota: 0.0,
-            });
-        }
-    }
-    ensure!(!files.is_empty(), "no source files in {}", folder.display());
-    Ok(files)
-}
-
 /// Shares the tokens out among the languages, and in each among its files by their size.
-fn share_out(files: &mut [SourceFile], tokens: f64) {
+fn share_out(files: Vec<SourceFile>, tokens: f64) -> Vec<Owed> {
     let mut bytes: BTreeMap<&str, f64> = BTreeMap::new();
-    for file in files.iter() {
+    for file in &files {
         *bytes.entry(file.language.name()).or_default() += file.bytes as f64;
     }
     let sum: f64 = bytes.values().map(|bytes| bytes.powf(BALANCE)).sum();
-    for file in files {
+    let owed = |file: SourceFile| {
         let of_language = bytes[file.language.name()];
         let share = of_language.powf(BALANCE) / sum;
-        file.quota = tokens * share * file.bytes as f64 / of_language;
-    }
+        let quota = tokens * share * file.bytes as f64 / of_language;
+        Owed { file, quota }
+    };
+    files.into_iter().map(owed).collect()
 }
 
 /// The examples of each file, in the order of the files, whatever thread draws them.
 fn draw_all(
-    files: &[SourceFile],
+    files: &[Owed],
     args: &ShardsArgs,
     vocab: &Vocab,
     seed: u64,
@@ -357,25 +334,19 @@ fn draw_all(
 }
 
 /// The examples of one file; none if it is not a text to learn from.
-fn draw(file: &SourceFile, args: &ShardsArgs, vocab: &Vocab, seed: u64) -> Vec<Example> {
+fn draw(owed: &Owed, args: &ShardsArgs, vocab: &Vocab, seed: u64) -> Vec<Example> {
     let mut rng = Rng::with_seed(seed);
     // Rounding at random keeps the share of small files, most of which are owed less than they
     // would give.
     let least = FILE_EXAMPLES * args.max_len as f64;
-    let quota = (file.quota / least + rng.f64()).floor() * least;
+    let quota = (owed.quota / least + rng.f64()).floor() * least;
     if quota <= 0.0 {
         return Vec::new();
     }
-    let Some(text) = fs::read(&file.path)
-        .ok()
-        .and_then(|bytes| String::from_utf8(bytes).ok())
-    else {
+    let Some(text) = owed.file.text() else {
         return Vec::new();
     };
-    if text.lines().any(|line| line.len() > LINE_MAX) {
-        return Vec::new();
-    }
-    let snapshot = Snapshot::new(&text, file.language);
+    let snapshot = Snapshot::new(&text, owed.file.language);
     let syntax = snapshot.syntax(&mut || false);
     let source = Source::new(&snapshot, syntax.as_ref(), vocab)
         .expect("`run` has checked that the vocabulary has all that examples are made of");

@@ -23,9 +23,30 @@ pub fn closers_tail(line_rest: &str) -> Option<usize> {
         .then_some(line.len())
 }
 
+/// Bytes of `line` before the closers at its end: what a person has to write whose editor closes brackets and quotes.
+pub fn before_closers(line: &str) -> usize {
+    let mut starts = line.char_indices().map(|(index, _)| index);
+    starts
+        .find(|&index| closers_tail(&line[index..]).is_some())
+        .unwrap_or(line.len())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_closes_is_not_counted() {
+        for (line, want) in [
+            ("", 0),
+            (");", 0),
+            ("a, b);", 4),
+            ("f(x) {", 6),
+            ("é\")", 2),
+        ] {
+            assert_eq!(before_closers(line), want, "{line:?}");
+        }
+    }
 
     #[test]
     fn only_closers_to_the_end_of_the_line_are_a_tail() {

@@ -27,7 +27,7 @@ mod snapshot;
 mod syntax;
 mod visit;
 
-pub use closers::closers_tail;
+pub use closers::{before_closers, closers_tail};
 pub use document::Document;
 pub use edit::{Bias, Edit};
 pub use outline::{Item, ItemKind};

@@ -35,6 +35,8 @@ pub struct Exchange {
     pub prompt: Option<Vec<u32>>,
     /// Its answer behind what was typed, or the stored one; none if it did not come to one.
     pub answer: Option<String>,
+    /// The mean log-probability of the answer's tokens; none if the answer is a stored one.
+    pub score: Option<f32>,
 }
 
 /// Something to show.

@@ -1,31 +1,24 @@
 //! `infill eval infill`: blanks in code whose content is known, in HumanEval-Infilling's form.
 //!
-//! Takes problems (code before a blank, code behind it, what stood there, tests), asks [`complete`], the path that serves
-//! editors, with the cursor in the blank, and gives how near the answers are and, with `--run`, how many pass the tests in
+//! Takes problems (code before a blank, code behind it, what stood there, tests), has an [`Editor`]
+//! show what it would in the blank, and gives how near the answers are and, with `--run`, how many pass the tests in
 //! the sandbox. What an editor would not show counts as an empty answer.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use clap::Args;
-use engine::Class;
 use futures_util::future::try_join_all;
 use grammars::Language;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tower_lsp::lsp_types::Url;
 
-use crate::complete::{Ask, Outcome, Why, complete};
-use crate::documents::Documents;
 use crate::eval::data;
+use crate::eval::shown::{Answer, Blank, Editor};
 use crate::eval::translate::judge::JudgeArgs;
 use crate::eval::translate::kit::{Kit, missing_tool};
 use crate::eval::translate::languages::Row;
 use crate::flags::{ModelArgs, from_one};
-use crate::models::settings::Choice;
-use crate::rooms::Rooms;
 
 /// The language of the problems.
 const LANGUAGE: &str = "python";
@@ -83,6 +76,16 @@ impl Problem {
         self
     }
 
+    /// The problem as an editor has it.
+    fn blank(&self) -> anyhow::Result<Blank<'_>> {
+        Ok(Blank {
+            file: "problem.py",
+            language: Language::named(LANGUAGE).context("the table of languages lacks Python")?,
+            before: &self.prompt,
+            after: &self.suffix,
+        })
+    }
+
     /// The program that runs the tests of the code.
     fn program(&self, row: &Row, code: &str) -> String {
         let Problem {
@@ -90,17 +93,6 @@ impl Problem {
         } = self;
         format!("{code}\n{test}\ncheck({entry_point})\n{}", row.foot)
     }
-}
-
-/// An answer to a problem.
-#[derive(Debug, Clone, PartialEq)]
-struct Answer {
-    /// What is in the blank then.
-    text: String,
-    /// The whole text then.
-    code: String,
-    /// Whether there was anything to show.
-    is_shown: bool,
 }
 
 /// What came of the answers, in sums.
@@ -186,12 +178,10 @@ async fn evaluate(arguments: &EvalInfillArgs) -> anyhow::Result<Report> {
     if arguments.canonical {
         answers.extend(problems.iter().map(own));
     } else {
-        let folder = std::env::current_dir().context("there is no current folder")?;
-        let choice = arguments.model.choice().or(Choice::found_from(&folder)?);
-        let rooms = Arc::new(Rooms::open(&choice, &|_| {})?);
-        let documents = Arc::new(Documents::default());
+        let editor = Editor::open(&arguments.model)?;
         for problem in &problems {
-            answers.push(shown(&rooms, &documents, problem).await?);
+            let answer = editor.show(&problem.blank()?).await;
+            answers.push(answer.with_context(|| problem.task_id.clone())?);
         }
     }
     let mut report = Report::default();
@@ -222,65 +212,7 @@ fn own(problem: &Problem) -> Answer {
         canonical_solution,
         ..
     } = problem;
-    Answer {
-        text: canonical_solution.clone(),
-        code: format!("{prompt}{canonical_solution}{suffix}"),
-        is_shown: true,
-    }
-}
-
-/// What an editor would show, when asked by hand.
-async fn shown(
-    rooms: &Arc<Rooms>,
-    documents: &Arc<Documents>,
-    problem: &Problem,
-) -> anyhow::Result<Answer> {
-    let Problem {
-        task_id,
-        prompt,
-        suffix,
-        ..
-    } = problem;
-    let before = format!("{prompt}{suffix}");
-    let language = Language::named(LANGUAGE).context("the table of languages lacks Python")?;
-    let url = Url::parse("file:///problem.py").context("a file has no address")?;
-    documents.open(url.clone(), &before, 0, language);
-    let view = documents.view(&url).context("the problem was closed")?;
-    let ask = Ask {
-        url: url.clone(),
-        view,
-        offset: prompt.len(),
-        class: Class::Invoked,
-        hypothetical: false,
-        single_line: false,
-        delay: Duration::ZERO,
-    };
-    let outcome = complete(Arc::clone(rooms), Arc::clone(documents), ask).await;
-    documents.close(&url);
-    let Outcome { shown, .. } = outcome;
-    let item = match shown {
-        Ok(shown) => Some(shown.item),
-        Err(Why::Failed(why)) => {
-            return Err(anyhow!("{task_id}: the model could not be run: {why}"));
-        }
-        Err(Why::Broken(error)) => {
-            return Err(error).with_context(|| format!("{task_id}: the completion broke off"));
-        }
-        Err(_) => None,
-    };
-    let is_shown = item.is_some();
-    let (range, text) = item.map_or((prompt.len()..prompt.len(), String::new()), |item| {
-        (item.range, item.text)
-    });
-    let code = format!("{}{text}{}", &before[..range.start], &before[range.end..]);
-    // Closing brackets of the suffix may be replaced by the same ones.
-    let behind = code.get(prompt.len()..).unwrap_or_default();
-    let text = behind.strip_suffix(suffix.as_str()).unwrap_or(behind);
-    Ok(Answer {
-        text: text.to_owned(),
-        code,
-        is_shown,
-    })
+    Answer::known(canonical_solution, prompt, suffix)
 }
 
 #[cfg(test)]
@@ -314,11 +246,7 @@ mod tests {
         let problem = problem("x = ", "abcd", "\n");
         let mut report = Report::default();
         for text in ["abcd", "ab", "", "abxy"] {
-            let answer = Answer {
-                text: text.to_owned(),
-                code: String::new(),
-                is_shown: !text.is_empty(),
-            };
+            let answer = Answer::known(text, "", "");
             report.count(&problem, &answer);
         }
         let want = json!({

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use fastrand::Rng;
-use text::{Region, Snapshot, closers_tail};
+use text::{Region, Snapshot, before_closers};
 
 use super::{Example, Source, weave};
 use crate::Mask;
@@ -126,12 +126,7 @@ impl Source<'_> {
 
     /// The end of the text in `rest`, without the closing brackets and quotes at its end.
     pub(super) fn before_closers(&self, rest: Range<usize>) -> usize {
-        let text = &self.text[rest.clone()];
-        let starts = text.char_indices().map(|(index, _)| index);
-        let tail = starts
-            .into_iter()
-            .find(|&index| closers_tail(&text[index..]).is_some());
-        tail.map_or(rest.end, |index| rest.start + index)
+        rest.start + before_closers(&self.text[rest])
     }
 
     /// The blank for a rest of a line, with the mask that the cursor would get in an editor.
