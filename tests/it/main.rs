@@ -25,6 +25,9 @@ mod eval;
 mod eval_infill;
 mod eval_served;
 
+// `infill eval lines`: blanks in a folder's own files, every figure, and baselines that know what repeats.
+mod eval_lines;
+
 // `infill translate --endpoint`: a server that answers well, badly, slowly, or not at all.
 mod endpoint;
 mod scripted;

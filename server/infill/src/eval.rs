@@ -2,6 +2,7 @@
 
 pub mod data;
 pub mod infill;
+pub mod lines;
 pub mod shown;
 pub mod translate;
 
@@ -14,6 +15,8 @@ use clap::Subcommand;
 pub enum Eval {
     /// Blanks in code, in HumanEval-Infilling's form: how near what an editor would show is, and whether it passes tests
     Infill(infill::EvalInfillArgs),
+    /// Blanks cut from your own files the way a person types, beside answers that need no model
+    Lines(lines::EvalLinesArgs),
     /// Translation, as the CodeGeeX paper measures it: HumanEval-X, pass@k for each pair of languages
     Translate(Box<translate::EvalTranslateArgs>),
 }
@@ -25,6 +28,7 @@ pub enum Eval {
 pub fn run(what: &Eval) -> anyhow::Result<ExitCode> {
     match what {
         Eval::Infill(arguments) => infill::run(arguments)?,
+        Eval::Lines(arguments) => lines::run(arguments)?,
         Eval::Translate(arguments) => translate::run(arguments)?,
     }
     Ok(ExitCode::SUCCESS)
