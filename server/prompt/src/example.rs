@@ -314,9 +314,27 @@ mod tests {
                     ..Mix::NONE
                 },
             ),
-            ("lines", Mix { lines: 1.0, ..Mix::NONE }),
-            ("tail", Mix { tail: 1.0, ..Mix::NONE }),
-            ("block", Mix { block: 1.0, ..Mix::NONE }),
+            (
+                "lines",
+                Mix {
+                    lines: 1.0,
+                    ..Mix::NONE
+                },
+            ),
+            (
+                "tail",
+                Mix {
+                    tail: 1.0,
+                    ..Mix::NONE
+                },
+            ),
+            (
+                "block",
+                Mix {
+                    block: 1.0,
+                    ..Mix::NONE
+                },
+            ),
             (
                 "cursor",
                 Mix {
