@@ -23,6 +23,7 @@ pub fn bench(criterion: &mut Criterion) {
     };
     let answer = || Answer {
         text: "let total = self.entries.len() + 1;".to_owned(),
+        score: 1.0,
     };
 
     let mut group = criterion.benchmark_group("cache");
@@ -56,7 +57,7 @@ pub fn bench(criterion: &mut Criterion) {
 
 fn place(right: &str) -> Context<'_> {
     Context {
-        model: "infill-v1",
+        model: "infill-v2",
         template: "infill_v1",
         language: "rust",
         path: "file:///home/me/project/src/main.rs",

@@ -8,9 +8,9 @@ use vocab::Vocab;
 
 /// The model and its vocabulary, or a line on standard error about what is skipped.
 pub fn load(skipped: &str) -> Option<(Model, Vocab)> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../server/models/infill-v1.gguf");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../server/models/infill-v2.gguf");
     if !path.exists() {
-        eprintln!("{skipped}: skipped, since server/models/infill-v1.gguf is not there");
+        eprintln!("{skipped}: skipped, since server/models/infill-v2.gguf is not there");
         return None;
     }
     let model =

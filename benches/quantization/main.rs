@@ -132,7 +132,7 @@ impl Arguments {
         let mut shard = None;
         let mut model = PathBuf::from(concat!(
             env!("CARGO_MANIFEST_DIR"),
-            "/../server/models/infill-v1.gguf"
+            "/../server/models/infill-v2.gguf"
         ));
         let mut examples = usize::MAX;
         let mut arguments = std::env::args().skip(1);

@@ -4,7 +4,7 @@ Takes a checkpoint of train.py (or none: random weights, to test with) and the t
 one file with the weights, the tokenizer and what is known of the run. Matrices are Q8_0, vectors
 F32. Metadata and tensor names are those that the glm crate reads.
 
-    python export.py --run RUN --tokenizer tokenizer.json --out infill-v1.gguf
+    python export.py --run RUN --tokenizer tokenizer.json --out infill-v2.gguf
 """
 
 import argparse
@@ -24,6 +24,7 @@ FLAGS = {
     "attention.qk_norm": True,
 }
 TEMPLATE = "infill_v1"  # how the server lays out the prompts that the embedded model was trained on
+RECALL = ("DISCOUNT", "STRENGTH", "DECLINE")
 
 
 def write(
@@ -33,6 +34,7 @@ def write(
     facts: dict[str, str | int | float],
     out: Path,
     template: str = TEMPLATE,
+    guidance: dict[str, float] | None = None,
 ) -> None:
     shape = model.shape
     writer = gguf.GGUFWriter(out, "glm")
@@ -52,6 +54,8 @@ def write(
     writer.add_float32("glm.rope.base", ROPE_BASE)
     writer.add_string("infill.template", template)
     writer.add_string("tokenizer.huggingface.json", tokenizer)
+    for key, value in (guidance or {}).items():
+        writer.add_float32(f"infill.{key}", value)
     for key, value in facts.items():
         add = {str: writer.add_string, int: writer.add_uint64, float: writer.add_float32}[type(value)]
         add(f"infill.training.{key}", value)
@@ -73,10 +77,15 @@ def main() -> None:
     parser.add_argument("--run", type=Path, help="folder of train.py; without it the weights are random")
     parser.add_argument("--tokenizer", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--name", default="infill-v1")
+    parser.add_argument("--name", default="infill-v2")
     parser.add_argument("--template", default=TEMPLATE, help="how the server is to ask the model")
+    parser.add_argument("--recall", type=float, nargs=3, metavar=RECALL, help="as recall.py prints them")
+    parser.add_argument("--threshold", type=float, help="least probability of a line that is shown unasked")
     options = parser.parse_args()
 
+    guidance = dict(zip((f"recall.{name.lower()}" for name in RECALL), options.recall or ()))
+    if options.threshold is not None:
+        guidance["threshold"] = options.threshold
     facts: dict[str, str | int | float] = {}
     if options.run:
         saved = torch.load(options.run / "checkpoint.pt", map_location="cpu", weights_only=True)
@@ -93,7 +102,7 @@ def main() -> None:
         model = GLM(Shape())
     # A reader of the old file must never see half of the new one.
     fresh = options.out.with_suffix(".new")
-    write(model, options.tokenizer.read_text(), options.name, facts, fresh, options.template)
+    write(model, options.tokenizer.read_text(), options.name, facts, fresh, options.template, guidance)
     fresh.rename(options.out)
     print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB, {facts}")
 

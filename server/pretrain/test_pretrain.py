@@ -13,6 +13,7 @@ import torch
 
 import export
 import filters
+import recall
 import tokenizer
 from model import GLM, Shape, prefix_mask
 from shards import Shards
@@ -263,6 +264,28 @@ class Filters(unittest.TestCase):
         unseen = filters.Overlap([problem])
         self.assertTrue(unseen.touches("x = 1\n" + problem))
         self.assertFalse(unseen.touches("def add(a, b):\n    return a + b\n"))
+
+
+class Recall(unittest.TestCase):
+    """The same example as in engine/src/recall.rs: behind 1 come 2, 2 and 3; behind 5 and 1 comes 3."""
+
+    def test_counts(self):
+        is_end = torch.zeros(10, dtype=torch.bool)
+        is_end[3] = True
+        found = recall.counts([1, 2, 4, 1, 2, 5, 1], [5, 1, 3, 9], is_end, 0)
+        self.assertEqual(found[:3], [{2: 2, 0: 1}, {0: 1}, {}])
+
+    def test_mixed(self):
+        evidence = recall.Evidence.__new__(recall.Evidence)
+        evidence.model = torch.tensor([4 / 55])
+        evidence.orders = torch.zeros(1, recall.ORDERS, 3)
+        evidence.orders[0, :2] = torch.tensor([[1.0, 3.0, 2.0], [1.0, 1.0, 1.0]])
+        weights = torch.tensor([0.25 / 0.75, 3.0, 0.0]).log()
+        weights[2] = 0.5
+        first = (0.75 + (3 + 0.5) * 4 / 55) / (3 + 3)
+        strength = 3 * np.exp(-0.5)
+        expected = (0.75 + (strength + 0.25) * first) / (1 + strength)
+        self.assertAlmostEqual(evidence.mixed(weights).item(), expected, places=5)
 
 
 if __name__ == "__main__":

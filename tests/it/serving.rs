@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 
 use crate::{harness, tidy};
 
+/// The model has more than a few tokens to say to this.
+const PROMPT: &str = "def area(width, height):\n    ";
+
 /// A server of this test's own.
 pub struct Server {
     child: Child,
@@ -90,7 +93,7 @@ impl Server {
     }
 
     fn completion(&self, more: Value) -> Value {
-        let mut body = json!({ "prompt": "def area(width, height):\n    return ", "max_tokens": 24, "temperature": 0 });
+        let mut body = json!({ "prompt": PROMPT, "max_tokens": 24, "temperature": 0 });
         body.as_object_mut()
             .unwrap()
             .extend(more.as_object().unwrap().clone());
@@ -138,13 +141,7 @@ fn a_completion_is_that_of_the_command_line_and_stops_where_it_should() {
     let server = Server::start(&[]);
     let answer = server.completion(json!({}));
     let generated = Command::new(harness::binary())
-        .args([
-            "generate",
-            "--max-tokens",
-            "24",
-            "--prompt",
-            "def area(width, height):\n    return ",
-        ])
+        .args(["generate", "--max-tokens", "24", "--prompt", PROMPT])
         .output()
         .unwrap();
     let whole = text(&answer).to_owned();
@@ -186,7 +183,7 @@ fn what_is_drawn_depends_on_the_seed_alone() {
 fn a_stream_gives_the_same_text_in_pieces() {
     let server = Server::start(&[]);
     let whole = server.completion(json!({}));
-    let body = json!({ "prompt": "def area(width, height):\n    return ", "max_tokens": 24, "temperature": 0, "stream": true });
+    let body = json!({ "prompt": PROMPT, "max_tokens": 24, "temperature": 0, "stream": true });
     let (status, events) = server.ask_with("POST", "/v1/completions", "", &body.to_string());
     assert_eq!(status, 200);
     let data: Vec<&str> = events

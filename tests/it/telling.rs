@@ -85,7 +85,7 @@ fn the_status_is_told_as_it_changes() {
     let first = server.receive("didChangeStatus");
     assert!(first["kind"] == "Normal", "{first}");
     let ready = news(&mut server, |news| news["infill"]["state"] == "ready");
-    assert_eq!(ready["message"], "infill-v1 is ready");
+    assert_eq!(ready["message"], "infill-v2 is ready");
     open(&mut server, "file:///work/.env", "dotenv", "A=");
     let off = news(&mut server, |news| news["kind"] == "Inactive");
     assert_eq!(off["infill"]["state"], "off");
@@ -118,7 +118,7 @@ fn the_status_is_told_as_it_changes() {
             .as_str()
             .is_some_and(|why| why.contains("nowhere.gguf"))
     );
-    assert_eq!(warning["infill"]["model"], "infill-v1");
+    assert_eq!(warning["infill"]["model"], "infill-v2");
 }
 
 #[test]
@@ -275,7 +275,7 @@ fn a_model_is_pulled_with_progress_and_its_licence() {
         execute(&mut server, "infill.listModels", json!([])).expect("the store is readable");
     assert_eq!(
         (&listed["current"], &listed["models"]),
-        (&json!("infill-v1"), &json!([]))
+        (&json!("infill-v2"), &json!([]))
     );
     let known = listed["known"].as_array().expect("models are known");
     assert!(
@@ -360,7 +360,7 @@ fn a_model_that_needs_more_memory_than_allowed_is_not_loaded() {
     let shown = server.receive("window/showMessage");
     let message = shown["message"].as_str().expect("it is said");
     assert!(
-        message.contains("infill-v1 needs") && message.contains("`memory` allows 4"),
+        message.contains("infill-v2 needs") && message.contains("`memory` allows 4"),
         "{message}"
     );
     let status = server

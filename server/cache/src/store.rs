@@ -21,17 +21,21 @@ const ANSWERS_A_LINE: usize = 16;
 const LINES_BACK: usize = 8;
 
 /// A settled answer, as text from the cursor it was asked at.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
     /// The text; empty if the model had nothing to say, which is worth remembering too.
     pub text: String,
+    /// How sure the model was of it, 0 to 1.
+    pub score: f32,
 }
 
 /// A stored answer found for a context.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Hit {
     /// What is left of the answer at this cursor.
     pub text: String,
+    /// How sure the model was of the answer as a whole.
+    pub score: f32,
     /// How it was found.
     pub tier: Tier,
 }
@@ -71,6 +75,7 @@ struct Stored {
     /// Closing brackets and quotes to the right, if nothing else stood there.
     tail: Box<str>,
     text: Box<str>,
+    score: f32,
 }
 
 impl Store {
@@ -94,6 +99,7 @@ impl Store {
             head: context.left[start..].into(),
             tail: key::closing_tail(context.right).into(),
             text: answer.text.into(),
+            score: answer.score,
         };
         if LINE_BYTES + stored.bytes() > self.bound {
             return;
@@ -194,15 +200,17 @@ impl Line {
             .find(|stored| stored.kind == kind && *stored.head == *head && *stored.tail == *tail)
             .map(|stored| Hit {
                 text: stored.text.to_string(),
+                score: stored.score,
                 tier: Tier::Exact,
             });
         exact.or_else(|| {
-            newest_first()
-                .find_map(|stored| stored.adopt(head, tail))
-                .map(|rest| Hit {
-                    text: rest.to_owned(),
+            newest_first().find_map(|stored| {
+                Some(Hit {
+                    text: stored.adopt(head, tail)?.to_owned(),
+                    score: stored.score,
                     tier: Tier::Adopted,
                 })
+            })
         })
     }
 }

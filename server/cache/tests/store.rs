@@ -25,6 +25,7 @@ fn context<'a>(marked: &'a str) -> Context<'a> {
 fn answer(text: &str) -> Answer {
     Answer {
         text: text.to_owned(),
+        score: 1.0,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is asked of the engine, and what comes back.
 
-use crate::Sampling;
+use crate::{Recall, Sampling};
 use std::{sync::Arc, time::Duration};
 
 /// One sequence to continue.
@@ -27,6 +27,8 @@ pub struct Job {
     /// Runs of tokens that the answer may repeat, besides the prompt itself: more of the same file, a suggestion that
     /// was turned down. They change how fast the answer comes and nothing else.
     pub drafts: Vec<Arc<[u32]>>,
+    /// The text around the blank, if what it says elsewhere is to count beside what the model says.
+    pub recall: Option<Recall>,
 }
 
 /// How the two positions of a token follow from those of the one before.
@@ -113,8 +115,8 @@ pub struct Answer {
     pub prefill: Duration,
     /// All passes after it, and the watch.
     pub decode: Duration,
-    /// Mean log-probability (natural logarithm) of the tokens chosen, now or earlier; 0 if none was.
-    pub logprob: f32,
+    /// The log-probability (natural logarithm) of each token chosen, now or earlier, a stop token included.
+    pub logprobs: Vec<f32>,
 }
 
 impl Answer {
@@ -132,7 +134,7 @@ impl Answer {
             queued,
             prefill: Duration::ZERO,
             decode: Duration::ZERO,
-            logprob: 0.0,
+            logprobs: Vec::new(),
         }
     }
 }

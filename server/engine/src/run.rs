@@ -5,7 +5,7 @@
 //! with drafts where the text seems to repeat itself. When it gets its turn, and beside whom, is the thread's business.
 
 use crate::{
-    Answer, Ended, Flow, Job,
+    Answer, Ended, Flow, Job, Recall,
     job::Rank,
     queue::{Cancel, Ticket},
     sample::Choice,
@@ -42,6 +42,8 @@ pub(crate) struct Run {
     fed: usize,
     drafter: Drafter,
     draft: Vec<u32>,
+    /// The logits with what is recalled mixed in.
+    mixed: Vec<f32>,
     answer: Answer,
     ended: Option<Ended>,
 }
@@ -90,6 +92,7 @@ impl Run {
             fed: 0,
             drafter: Drafter::default(),
             draft: Vec::new(),
+            mixed: Vec::new(),
             ended: None,
         }
     }
@@ -167,7 +170,8 @@ impl Run {
                 break;
             };
             let draw = self.ticket.job.sampling.draw(count);
-            if !choice.stands(self.ticket.watch.allowed(), draw) {
+            let recalled = self.ticket.job.recall.as_ref().map_or(0, Recall::print);
+            if !choice.stands(self.ticket.watch.allowed(), draw, recalled) {
                 break;
             }
             let (id, logprob) = (choice.id, choice.logprob);
@@ -342,7 +346,22 @@ impl Run {
             let allowed = self.ticket.watch.allowed();
             let count = self.answer.ids.len();
             let draw = self.ticket.job.sampling.draw(count);
-            let Some(choice) = Choice::make(logits, first + agreed, allowed, draw) else {
+            let row = first + agreed;
+            let choice = match &self.ticket.job.recall {
+                None => Choice::make(logits, row, allowed, draw, 0),
+                Some(recall) => {
+                    self.mixed.clear();
+                    self.mixed.extend_from_slice(logits.row(row));
+                    recall.blend(&self.answer.ids, &mut self.mixed);
+                    let mixed = Logits {
+                        rows: 1,
+                        vocab: logits.vocab,
+                        values: &self.mixed,
+                    };
+                    Choice::make(&mixed, 0, allowed, draw, recall.print())
+                }
+            };
+            let Some(choice) = choice else {
                 self.fail("the model gave no finite number; its weights are damaged".to_owned());
                 return agreed;
             };
@@ -363,8 +382,7 @@ impl Run {
     fn hear(&mut self, id: u32, logprob: f32) {
         let Ticket { job, watch, .. } = &mut self.ticket;
         let answer = &mut self.answer;
-        let count = (answer.decoded + answer.replayed) as f32;
-        answer.logprob += (logprob - answer.logprob) / count;
+        answer.logprobs.push(logprob);
         if job.stops.contains(&id) {
             self.ended = Some(Ended::Stop);
             return;

@@ -19,6 +19,8 @@ pub(crate) struct Choice {
     pub(crate) key: Option<Box<[u8]>>,
     /// How it was chosen.
     pub(crate) draw: Draw,
+    /// The print of what was recalled beside it; 0 if nothing was.
+    pub(crate) recalled: u64,
     /// Its natural logarithm of the probability among all tokens.
     pub(crate) logprob: f32,
 }
@@ -31,6 +33,7 @@ impl Choice {
         row: usize,
         allowed: Allowed,
         draw: Draw,
+        recalled: u64,
     ) -> Option<Choice> {
         let best = greedy(logits.row(row))?;
         let (id, key) = match allowed {
@@ -49,14 +52,15 @@ impl Choice {
             id,
             key,
             draw,
+            recalled,
             logprob,
         })
     }
 
-    /// Whether the same token would be chosen by this draw under this constraint. The best of a larger set is the best
+    /// Whether the same token would be chosen by this draw under this constraint, beside what is recalled. The best of a larger set is the best
     /// of a smaller one that it is in; what was drawn from another set is not.
-    pub(crate) fn stands(&self, allowed: Allowed, draw: Draw) -> bool {
-        if self.draw != draw {
+    pub(crate) fn stands(&self, allowed: Allowed, draw: Draw, recalled: u64) -> bool {
+        if (self.draw, self.recalled) != (draw, recalled) {
             return false;
         }
         match (allowed, self.key.as_deref()) {
@@ -205,34 +209,43 @@ mod tests {
             id: 5,
             key: key.map(Into::into),
             draw,
+            recalled: 3,
             logprob: 0.0,
         };
         let greedy = Draw::GREEDY;
         let free = choice(None, greedy);
-        assert!(free.stands(Allowed::Any, greedy) && free.stands(only(b"x", &[4, 5]), greedy));
-        assert!(!free.stands(only(b"x", &[4]), greedy));
+        assert!(
+            free.stands(Allowed::Any, greedy, 3) && free.stands(only(b"x", &[4, 5]), greedy, 3)
+        );
+        assert!(!free.stands(only(b"x", &[4]), greedy, 3));
+        assert!(!free.stands(Allowed::Any, greedy, 0), "beside other text");
         let bound = choice(Some(b"ab"), greedy);
-        assert!(bound.stands(only(b"ab", &[5]), greedy));
-        assert!(bound.stands(only(b"abc", &[5, 6]), greedy));
-        assert!(!bound.stands(Allowed::Any, greedy) && !bound.stands(only(b"a", &[5]), greedy));
-        assert!(!bound.stands(only(b"abc", &[6]), greedy));
+        assert!(bound.stands(only(b"ab", &[5]), greedy, 3));
+        assert!(bound.stands(only(b"abc", &[5, 6]), greedy, 3));
+        assert!(
+            !bound.stands(Allowed::Any, greedy, 3) && !bound.stands(only(b"a", &[5]), greedy, 3)
+        );
+        assert!(!bound.stands(only(b"abc", &[6]), greedy, 3));
 
         let sampled = sampling(1.0, 1.0, 7).draw(3);
         let drawn = choice(None, sampled);
-        assert!(drawn.stands(Allowed::Any, sampled));
-        assert!(!drawn.stands(only(b"x", &[5]), sampled), "from another set");
-        assert!(!drawn.stands(Allowed::Any, greedy) && !free.stands(Allowed::Any, sampled));
+        assert!(drawn.stands(Allowed::Any, sampled, 3));
+        assert!(
+            !drawn.stands(only(b"x", &[5]), sampled, 3),
+            "from another set"
+        );
+        assert!(!drawn.stands(Allowed::Any, greedy, 3) && !free.stands(Allowed::Any, sampled, 3));
         for other in [
             sampling(1.0, 1.0, 7).draw(4),
             sampling(1.0, 1.0, 8).draw(3),
             sampling(0.9, 1.0, 7).draw(3),
             sampling(1.0, 0.9, 7).draw(3),
         ] {
-            assert!(!drawn.stands(Allowed::Any, other), "{other:?}");
+            assert!(!drawn.stands(Allowed::Any, other, 3), "{other:?}");
         }
         let bound = choice(Some(b"ab"), sampled);
-        assert!(bound.stands(only(b"ab", &[5, 6]), sampled));
-        assert!(!bound.stands(only(b"abc", &[5, 6]), sampled));
+        assert!(bound.stands(only(b"ab", &[5, 6]), sampled, 3));
+        assert!(!bound.stands(only(b"abc", &[5, 6]), sampled, 3));
     }
 
     fn sampling(temperature: f32, top_p: f32, seed: u64) -> Sampling {

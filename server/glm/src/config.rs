@@ -5,10 +5,12 @@
 
 mod fields;
 mod gguf;
+mod guidance;
 mod hf;
 mod own;
 mod sat;
 
+pub use guidance::{Guidance, RecallWeights};
 pub(crate) use own::{Pair, pairs};
 
 use crate::{

@@ -23,8 +23,8 @@ mod workspace;
 pub use candle_core::Device;
 pub use checkpoint::{GgufTokenizer, Info, Memory, Source, TensorInfo, inspect, quantize, verify};
 pub use config::{
-    Activation, Architecture, Attention, Block, Config, Experts, Grouped, Latent, Norm, Pairs,
-    Positions, Rotary, Yarn,
+    Activation, Architecture, Attention, Block, Config, Experts, Grouped, Guidance, Latent, Norm,
+    Pairs, Positions, RecallWeights, Rotary, Yarn,
 };
 pub use error::Error;
 pub use kv::KvCache;

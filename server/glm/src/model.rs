@@ -4,7 +4,7 @@
 //! mean and which token comes next is for others.
 
 use crate::{
-    Config, Error, KvCache, Source, Weights,
+    Config, Error, Guidance, KvCache, Source, Weights,
     checkpoint::{Checkpoint, GgufTokenizer},
     kernels::{
         FloatMatrix, Rows,
@@ -23,6 +23,7 @@ pub struct Model {
     name: String,
     id: String,
     template: Option<String>,
+    guidance: Guidance,
     tokenizer: Option<String>,
     gguf_tokenizer: Option<GgufTokenizer>,
     embedding: Matrix,
@@ -141,6 +142,7 @@ impl Model {
             name: checkpoint.name(),
             id: format!("{:016x}", checkpoint.digest()),
             template: own("infill.template")?,
+            guidance: Guidance::read(checkpoint)?,
             tokenizer: own("tokenizer.huggingface.json")?,
             gguf_tokenizer: checkpoint.tokenizer(),
             embedding: matrix("token_embd.weight")?,
@@ -186,6 +188,11 @@ impl Model {
     /// The prompt template that the model was trained on, with its version.
     pub fn template(&self) -> Option<&str> {
         self.template.as_deref()
+    }
+
+    /// How its answers are to be used.
+    pub fn guidance(&self) -> &Guidance {
+        &self.guidance
     }
 
     /// The `tokenizer.json` that came with the weights.

@@ -57,6 +57,9 @@ const HEAD_TOKENS: usize = 128;
 /// The smallest context, in tokens, that has room to set aside for what is typed.
 const ROOMY: usize = 2048;
 
+/// Bytes of text on each side of the blank in which is looked up how the last tokens went on.
+const RECALLED: usize = 32 << 10;
+
 /// Tokens of the small window that answers first where a full one has not been read.
 const NEAR_TOKENS: usize = 256;
 
@@ -107,7 +110,7 @@ struct Trip {
 
 /// What the path goes on with once the cursor's situation is known.
 enum Next {
-    Stored(String),
+    Stored(Hit),
     Ask,
 }
 
@@ -115,6 +118,8 @@ enum Next {
 struct Said {
     /// Its answer behind what was typed.
     text: String,
+    /// How likely it finds the first line of that, 0 to 1.
+    score: f32,
     /// Its tokens up to the first that says more than what was typed: where another answer may begin to differ.
     way: Vec<u32>,
 }
@@ -141,11 +146,14 @@ impl Trip {
             })
             .await?;
         let until = situation.until;
-        let settled = match next {
-            Next::Stored(text) if text.is_empty() => return Err(Why::Known),
-            Next::Stored(text) => {
-                self.exchange().answer = Some(text.clone());
-                Settled { text }
+        let (settled, score) = match next {
+            Next::Stored(hit) if hit.text.is_empty() => return Err(Why::Known),
+            Next::Stored(Hit { text, score, .. }) => {
+                let mut exchange = self.exchange();
+                exchange.answer = Some(text.clone());
+                exchange.score = Some(score);
+                drop(exchange);
+                (Settled { text }, score)
             }
             Next::Ask => {
                 sleep(self.ask.delay).await;
@@ -159,10 +167,13 @@ impl Trip {
                 // Rows 8 and 9: the engine's turn, watched for the end of what was asked for.
                 let said = self.generate(standing, until, &[]).await?;
                 // Row 10: what of it is worth keeping.
-                self.on_pool(move |trip| trip.settle(&said.text, &situation))
+                self.on_pool(move |trip| Ok((trip.settle(&said, &situation)?, said.score)))
                     .await?
             }
         };
+        if self.is_unsure(score) {
+            return Err(Why::Unsure);
+        }
         // Row 11: what of it fits the text as it is now.
         self.on_pool(move |trip| trip.fit(settled, until)).await
     }
@@ -198,9 +209,17 @@ impl Trip {
         Ok(situation)
     }
 
-    fn look_up(&self, situation: &Situation) -> Option<String> {
+    /// Whether the answer is not worth showing to somebody who has not asked for it.
+    fn is_unsure(&self, score: f32) -> bool {
+        let threshold = self.rooms.model.threshold;
+        self.ask.class == Class::Keystroke && threshold.is_some_and(|least| score < least)
+    }
+
+    fn look_up(&self, situation: &Situation) -> Option<Hit> {
         let started = Instant::now();
         let hit = self.with_context(situation, |context| self.rooms.store.get(context));
+        // Typed along an answer, the model may have become sure of it.
+        let hit = hit.filter(|hit| hit.tier == Tier::Exact || !self.is_unsure(hit.score));
         self.took("look_up", started);
         self.record().cache = match &hit {
             None => "miss",
@@ -213,7 +232,7 @@ impl Trip {
             }) => "adopted",
         }
         .to_owned();
-        hit.map(|hit| hit.text)
+        hit
     }
 
     /// The anchored question that stands at the cursor, or a new one.
@@ -285,7 +304,17 @@ impl Trip {
             budget,
             earlier,
         );
-        Ok(Placed::new(anchor.map_err(Why::Situation)?, extent))
+        let anchor = anchor.map_err(Why::Situation)?;
+        let sides = self.rooms.recall.is_some().then(|| {
+            let hole = anchor.hole();
+            let text = &self.ask.view.snapshot;
+            let encoded = |side| Arc::from(self.rooms.vocab.encode(&text.slice(side)));
+            (
+                encoded(hole.start.saturating_sub(RECALLED)..hole.start),
+                encoded(hole.end..hole.end + RECALLED),
+            )
+        });
+        Ok(Placed::new(anchor, extent, sides))
     }
 
     /// Tokens of a full window.
@@ -322,6 +351,10 @@ impl Trip {
         let reader = Reader::new(&self.rooms.vocab, &question, &asked.open, avoid);
         // One of them may be `sop`, which is in the prompt; what was typed may be a token a byte.
         let max_tokens = answer_tokens(until) - 1 + asked.open.len();
+        let begun = asked.prompt.ids[asked.prompt.ids.len() - asked.head..].to_vec();
+        let sides = placed.sides.clone().zip(self.rooms.recall.as_ref());
+        let recall =
+            sides.map(|(sides, recall)| recall.beside(sides, &begun, until, &asked.prompt.stops));
         self.exchange().prompt = Some(asked.prompt.ids.clone());
         let job = Job {
             ids: asked.prompt.ids,
@@ -334,6 +367,7 @@ impl Trip {
             sampling: Sampling::GREEDY,
             document: view.number,
             drafts: self.rooms.anchors.drafts(view.number),
+            recall,
         };
         let (cancel, answer) = self.submit(job, Box::new(reader));
         let _cancel = CancelOnDrop(cancel);
@@ -344,14 +378,20 @@ impl Trip {
         let text = text.strip_prefix(asked.open.as_str()).unwrap_or_default();
         let mut exchange = self.exchange();
         exchange.answer = Some(text.to_owned());
-        exchange.score = Some(answer.logprob);
+        let score = sureness(&self.rooms.vocab, &answer, asked.open.len());
+        exchange.score = Some(score);
         drop(exchange);
         let said = |text: &str| Said {
             text: text.to_owned(),
+            score,
             way: way(&self.rooms.vocab, &answer.ids, asked.open.len()),
         };
         if !matches!(answer.ended, Ended::Failed(_)) && answer.decoded + answer.replayed > 0 {
             placed.set_read();
+            // Other ways are for those who look at alternatives; nobody types along them.
+            if avoid.is_empty() {
+                placed.set_written([&begun, &answer.ids[..]].concat().into());
+            }
         }
         match answer.ended {
             Ended::Stop | Ended::Watch => Ok(said(text)),
@@ -378,15 +418,18 @@ impl Trip {
         (self.rooms.engine.submit(job, watch, send), answer)
     }
 
-    fn settle(&self, raw: &str, situation: &Situation) -> Result<Settled, Why> {
+    fn settle(&self, said: &Said, situation: &Situation) -> Result<Settled, Why> {
         let started = Instant::now();
-        let settled = self.settled(raw, situation.until);
+        let settled = self.settled(&said.text, situation.until);
         // An empty answer is stored, too: asking again would only give the same.
         let text = settled
             .as_ref()
             .map_or(String::new(), |settled| settled.text.clone());
         self.with_context(situation, |context| {
-            self.rooms.store.insert(context, cache::Answer { text });
+            let score = said.score;
+            self.rooms
+                .store
+                .insert(context, cache::Answer { text, score });
         });
         self.took("settle", started);
         settled
@@ -517,6 +560,33 @@ fn way(vocab: &Vocab, ids: &[u32], typed: usize) -> Vec<u32> {
     });
     let within = within.count();
     ids[..ids.len().min(within + 1)].to_vec()
+}
+
+/// The probability that the model gives to the first line of its answer behind `typed` bytes, empty lines before it and
+/// its end included.
+fn sureness(vocab: &Vocab, answer: &engine::Answer, typed: usize) -> f32 {
+    let mut text: Vec<u8> = Vec::new();
+    let mut sum = 0.0;
+    for (place, logprob) in answer.logprobs.iter().enumerate() {
+        // Of the token that says the last of what was typed, its beginning was no choice.
+        let was_typed = text.len() < typed;
+        // A stop token has no id in the answer and ends the line.
+        let bytes = answer.ids.get(place).map_or(&[][..], |&id| vocab.bytes(id));
+        text.extend_from_slice(bytes);
+        let said = text.get(typed..).unwrap_or_default();
+        if was_typed && said.is_empty() {
+            continue;
+        }
+        sum += logprob;
+        if said
+            .trim_ascii_start()
+            .iter()
+            .any(|byte| matches!(byte, b'\n' | b'\r'))
+        {
+            break;
+        }
+    }
+    sum.exp()
 }
 
 /// What finishing wants to know of a cursor.

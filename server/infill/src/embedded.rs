@@ -6,7 +6,7 @@
 #[repr(C, align(64))]
 struct Aligned<B: ?Sized>(B);
 
-static FILE: &Aligned<[u8]> = &Aligned(*include_bytes!("../../models/infill-v1.gguf"));
+static FILE: &Aligned<[u8]> = &Aligned(*include_bytes!("../../models/infill-v2.gguf"));
 
 /// The embedded model as GGUF: weights, tokenizer and template name in one.
 pub static MODEL: &[u8] = &FILE.0;

@@ -79,5 +79,6 @@ pub fn job(input: Input, class: Class, max_tokens: usize, sampling: Sampling) ->
         sampling,
         document: 0,
         drafts: Vec::new(),
+        recall: None,
     }
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use anyhow::{anyhow, bail};
 use cache::Store;
-use engine::{Answer, Engine, Job, Watch};
-use prompt::Template;
+use engine::{Answer, Engine, Job, Recall, Watch};
+use glm::RecallWeights;
+use prompt::{Template, Until};
 use tokio::sync::oneshot;
 use vocab::Vocab;
 
@@ -40,8 +41,45 @@ pub struct Rooms {
     pub anchors: Anchors,
     /// Most tokens of text around the cursor.
     pub window: usize,
+    /// How what a text says elsewhere counts beside what the model says, if it does.
+    pub recall: Option<Recalling>,
     /// What the other rooms need to know of the model.
     pub model: ModelFacts,
+}
+
+/// How what a text says elsewhere counts.
+pub struct Recalling {
+    weights: RecallWeights,
+    /// The tokens that begin with the end of a line, sorted.
+    line_ends: Arc<[u32]>,
+}
+
+impl Recalling {
+    fn new(weights: RecallWeights, vocab: &Vocab) -> Recalling {
+        let is_end = |id: &u32| matches!(vocab.bytes(*id).first(), Some(b'\n' | b'\r'));
+        Recalling {
+            weights,
+            line_ends: (0..vocab.len() as u32).filter(is_end).collect(),
+        }
+    }
+
+    /// The text around a blank, for a job that is to fill it; `begun` is what its prompt has of the answer.
+    pub fn beside(
+        &self,
+        sides: (Arc<[u32]>, Arc<[u32]>),
+        begun: &[u32],
+        until: Until,
+        stops: &[u32],
+    ) -> Recall {
+        // A block goes on behind the end of a line, all else is mostly over there.
+        let ends = match (until, stops.first()) {
+            (Until::Line | Until::Statement, Some(&stop)) => {
+                Some((Arc::clone(&self.line_ends), stop))
+            }
+            _ => None,
+        };
+        Recall::new(sides, begun, ends, self.weights)
+    }
 }
 
 /// What the other rooms need to know of the model.
@@ -53,6 +91,8 @@ pub struct ModelFacts {
     pub id: String,
     /// How many tokens it can see and write together.
     pub context: usize,
+    /// How likely it must find an answer's first line for it to be shown unasked; without it, all are.
+    pub threshold: Option<f32>,
     /// Whether it reads its question both ways, and so goes on with a text in a blank.
     pub reads_both_ways: bool,
 }
@@ -70,13 +110,18 @@ impl Rooms {
             vocab,
             template,
         } = open(choice, progress)?;
+        let guidance = *model.guidance();
         let facts = ModelFacts {
             name: model.name().to_owned(),
             id: model.id().to_owned(),
             context: model.config().context,
+            threshold: guidance.threshold,
             reads_both_ways: model.config().prefix,
         };
         Ok(Rooms {
+            recall: guidance
+                .recall
+                .map(|weights| Recalling::new(weights, &vocab)),
             vocab: Arc::new(vocab),
             template,
             engine: Engine::start(model, kv_bytes),

@@ -24,6 +24,7 @@ pub const HEAD_BYTES: usize = 1024;
 #[derive(Debug, Clone)]
 pub struct Anchor {
     prompt: Prompt,
+    hole: Range<usize>,
     /// The text that is shown before the blank, and whether the text begins with it.
     left: String,
     reaches_start: bool,
@@ -86,12 +87,18 @@ impl Anchor {
             },
             reaches_end: both && end == snapshot.len(),
             prompt,
+            hole,
         })
     }
 
     /// The question, as the model reads it once: without anything typed.
     pub fn prompt(&self) -> &Prompt {
         &self.prompt
+    }
+
+    /// What the question leaves out, in the text that it was made for: from the blank to where the text goes on.
+    pub fn hole(&self) -> &Range<usize> {
+        &self.hole
     }
 
     /// What was typed since, if all else that the question shows is as it was and `cursor` is where
@@ -113,10 +120,13 @@ impl Anchor {
         Some(head..cursor)
     }
 
-    /// The question with what was typed since, `head`, as the beginning of the answer.
-    pub fn ask(&self, vocab: &Vocab, head: &str) -> Asked {
-        let (settled, open) = head.split_at(boundary::settled(vocab, head));
-        let ids = vocab.encode(settled);
+    /// The question with what was typed since, `head`, as the beginning of the answer. Typed along the answer that the
+    /// model has `written`, it keeps the model's tokens, which are not always those that the text is encoded to.
+    pub fn ask(&self, vocab: &Vocab, head: &str, written: &[u32]) -> Asked {
+        let settled = boundary::settled(vocab, head);
+        let (settled, ids) = along(vocab, head, settled, written)
+            .unwrap_or_else(|| (settled, vocab.encode(&head[..settled])));
+        let open = &head[settled..];
         let mut prompt = self.prompt.clone();
         prompt.extend(&ids);
         Asked {
@@ -125,6 +135,25 @@ impl Anchor {
             open: open.to_owned(),
         }
     }
+}
+
+/// Of the tokens that were written, as many as lie within the first `settled` bytes of `head`, and where the last of them
+/// ends; none if the text is not how theirs begins.
+fn along(vocab: &Vocab, head: &str, settled: usize, written: &[u32]) -> Option<(usize, Vec<u32>)> {
+    let mut text = Vec::new();
+    let mut within = (0, 0);
+    for (place, &id) in written.iter().enumerate() {
+        text.extend_from_slice(vocab.bytes(id));
+        if text.len() <= settled && head.is_char_boundary(text.len()) {
+            within = (text.len(), place + 1);
+        }
+        if text.len() >= head.len() {
+            break;
+        }
+    }
+    let (end, count) = within;
+    text.starts_with(head.as_bytes())
+        .then(|| (end, written[..count].to_vec()))
 }
 
 /// Bytes of closing brackets and the like that are all that follows the cursor on its line.
@@ -212,7 +241,7 @@ mod tests {
                 assert_eq!(scene.head(now).as_deref(), head, "{now:?}");
             }
             let question = scene.anchor.prompt();
-            let asked = scene.anchor.ask(&scene.vocab, " f(x");
+            let asked = scene.anchor.ask(&scene.vocab, " f(x", &[]);
             assert!(asked.prompt.ids.starts_with(&question.ids));
             assert_eq!(asked.prompt.part_a, question.part_a);
             let added = &asked.prompt.ids[question.ids.len()..];
@@ -223,6 +252,31 @@ mod tests {
             assert_eq!(added.len(), asked.head);
             assert_eq!(asked.prompt.positions[0].len(), asked.prompt.ids.len());
         }
+    }
+
+    #[test]
+    fn what_is_typed_along_an_answer_keeps_its_tokens() {
+        let scene = Scene::new("a = 1\nb = ‸\nc = 3\n", Template::InfillV1);
+        let bytewise: Vec<u32> = " fact(x"
+            .chars()
+            .flat_map(|c| scene.vocab.encode(&c.to_string()))
+            .collect();
+        let ask = |head: &str| {
+            let asked = scene.anchor.ask(&scene.vocab, head, &bytewise);
+            let start = asked.prompt.ids.len() - asked.head;
+            (asked.prompt.ids[start..].to_vec(), asked.open)
+        };
+        let plain = |head: &str| {
+            let asked = scene.anchor.ask(&scene.vocab, head, &[]);
+            let start = asked.prompt.ids.len() - asked.head;
+            (asked.prompt.ids[start..].to_vec(), asked.open)
+        };
+        let (ids, open) = ask(" fact(");
+        assert_eq!(format!("{}{open}", scene.text(&ids)), " fact(");
+        assert!(!ids.is_empty() && bytewise.starts_with(&ids));
+        assert_ne!(ids, plain(" fact(").0);
+        assert_eq!(ask(" fact(y"), plain(" fact(y"), "another way");
+        assert_eq!(ask(" fact(x, y"), plain(" fact(x, y"), "beyond its end");
     }
 
     #[test]
@@ -252,7 +306,7 @@ mod tests {
     fn positions_go_on_as_the_model_counts_them() {
         let scene = Scene::new("a = ‸\n", Template::InfillV1);
         let question = scene.anchor.prompt().clone();
-        let asked = scene.anchor.ask(&scene.vocab, " b c").prompt;
+        let asked = scene.anchor.ask(&scene.vocab, " b c", &[]).prompt;
         let n = question.ids.len();
         assert!(asked.ids.len() > n);
         let mask = question.mask_at.unwrap() as u32;
@@ -260,7 +314,7 @@ mod tests {
         let spans: Vec<u32> = (1..).take(asked.ids.len() - n + 1).collect();
         assert_eq!(asked.positions[1][n - 1..], spans);
         let causal = Scene::new("a = ‸\n", Template::CodeGeex4);
-        let asked = causal.anchor.ask(&causal.vocab, " b c").prompt;
+        let asked = causal.anchor.ask(&causal.vocab, " b c", &[]).prompt;
         let places: Vec<u32> = (0..).take(asked.ids.len()).collect();
         assert_eq!(asked.positions[0], places);
     }

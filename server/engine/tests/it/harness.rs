@@ -137,6 +137,7 @@ pub fn job(config: &Config, class: Class, document: u64, part_a: &[u32], head: &
         sampling: Sampling::GREEDY,
         document,
         drafts: Vec::new(),
+        recall: None,
     }
 }
 
@@ -185,7 +186,7 @@ pub fn wait_until_idle(engine: &Engine) {
 pub struct Plain {
     pub ids: Vec<u32>,
     pub ended: Ended,
-    pub logprob: f32,
+    pub logprobs: Vec<f32>,
 }
 
 pub fn plain(model: &Model, job: &Job, mut watch: impl Watch) -> Plain {
@@ -214,14 +215,13 @@ pub fn plain(model: &Model, job: &Job, mut watch: impl Watch) -> Plain {
     let mut plain = Plain {
         ids: Vec::new(),
         ended: Ended::Length,
-        logprob: 0.0,
+        logprobs: Vec::new(),
     };
     if job.max_tokens == 0 {
         return plain;
     }
     let [row_0, row_1] = &job.positions;
     let (mut logits, mut norm) = run(&job.ids, [row_0, row_1]);
-    let mut chosen = 0.0;
     loop {
         let all: Vec<u32> = (0..logits.len() as u32).collect();
         let ids = match watch.allowed() {
@@ -241,8 +241,7 @@ pub fn plain(model: &Model, job: &Job, mut watch: impl Watch) -> Plain {
             plain.ended = Ended::Stuck;
             return plain;
         };
-        chosen += 1.0;
-        plain.logprob += (logits[id as usize] - norm - plain.logprob) / chosen;
+        plain.logprobs.push(logits[id as usize] - norm);
         if job.stops.contains(&id) {
             plain.ended = Ended::Stop;
             return plain;
@@ -284,8 +283,11 @@ pub fn check(answer: &Answer, plain: &Plain, what: &str) {
         (&plain.ids, &plain.ended),
         "{what}"
     );
-    let apart = (answer.logprob - plain.logprob).abs();
-    assert!(apart < 1e-3, "{what}: log-probabilities {apart} apart");
+    assert_eq!(answer.logprobs.len(), plain.logprobs.len(), "{what}");
+    for (found, expected) in answer.logprobs.iter().zip(&plain.logprobs) {
+        let apart = (found - expected).abs();
+        assert!(apart < 1e-3, "{what}: log-probabilities {apart} apart");
+    }
 }
 
 /// Numbers that look random and are the same for the same seed.

@@ -31,10 +31,12 @@ fn the_same_job_gets_the_same_answer() {
         (first.ids.len(), first.prefilled, first.decoded),
         (8, 22, 8)
     );
-    assert_eq!((&first.ids, first.logprob), (&again.ids, again.logprob));
+    assert_eq!((&first.ids, &first.logprobs), (&again.ids, &again.logprobs));
     let fresh = answer(&self::engine(), job(Class::Batch, 2));
-    assert_eq!((&first.ids, first.logprob), (&fresh.ids, fresh.logprob));
-    assert!(first.logprob < 0.0 && first.logprob > -20.0);
+    assert_eq!((&first.ids, &first.logprobs), (&fresh.ids, &fresh.logprobs));
+    assert_eq!(first.logprobs.len(), first.decoded);
+    let is_sensible = |logprob: &f32| (-20.0..0.0).contains(logprob);
+    assert!(first.logprobs.iter().all(is_sensible));
 }
 
 #[test]

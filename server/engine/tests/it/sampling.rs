@@ -94,7 +94,7 @@ fn a_choice_is_replayed_for_the_same_sampling_alone() {
         assert_eq!((first.decoded, first.replayed), (8, 0));
         let again = ask(sampled(1.0, 1.0, 1));
         assert_eq!((again.decoded, again.replayed), (0, 8));
-        assert_eq!((&again.ids, again.logprob), (&first.ids, first.logprob));
+        assert_eq!((&again.ids, &again.logprobs), (&first.ids, &first.logprobs));
         for other in [
             sampled(1.0, 1.0, 2),
             sampled(0.5, 1.0, 2),

@@ -11,7 +11,7 @@ use super::{
     write::{self, Part},
 };
 use crate::{
-    Config, Error, Quant, Weights,
+    Config, Error, Guidance, Quant, Weights,
     config::{Pair, pairs},
     kernels::{HalfKind, ScaledKind},
 };
@@ -86,6 +86,7 @@ pub fn quantize(
                 .iter()
                 .map(|(key, text)| (key.clone(), Pair::Text(text.clone()))),
         );
+        metadata.extend(Guidance::read(&checkpoint)?.pairs());
         metadata.extend(checkpoint.tokenizer_pairs());
         for (key, pair) in pairs(&config) {
             if !metadata.iter().any(|(known, _)| known == key) {

@@ -150,6 +150,7 @@ fn tasks(
             max_tokens: generate,
             sampling: engine::Sampling::GREEDY,
             document: place as u64,
+            recall: None,
         };
         tasks.push(Task { job, code });
     }

@@ -88,6 +88,7 @@ fn plain(ids: &[u32], arguments: &GenerateArgs, stops: &[u32]) -> anyhow::Result
         sampling: Sampling::GREEDY,
         document: 0,
         drafts: Vec::new(),
+        recall: None,
     })
 }
 

@@ -102,6 +102,7 @@ impl Trip {
             sampling: Sampling::GREEDY,
             document,
             drafts: Vec::new(),
+            recall: None,
         };
         let (cancel, answer) = self.submit(job, Box::new(Nothing));
         anchors.begin_reading(document, placed, cancel);

@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dashmap::DashMap;
 use engine::Cancel;
@@ -40,6 +40,10 @@ pub struct Placed {
     pub anchor: Anchor,
     /// How much it shows.
     pub extent: Extent,
+    /// The text on both sides of the blank, if the model is to be told what it says.
+    pub sides: Option<(Arc<[u32]>, Arc<[u32]>)>,
+    /// What the model wrote in the blank last.
+    written: Mutex<Arc<[u32]>>,
     stage: watch::Sender<Stage>,
 }
 
@@ -53,12 +57,28 @@ enum Stage {
 
 impl Placed {
     /// An anchor that the model has not read.
-    pub fn new(anchor: Anchor, extent: Extent) -> Arc<Placed> {
+    pub fn new(
+        anchor: Anchor,
+        extent: Extent,
+        sides: Option<(Arc<[u32]>, Arc<[u32]>)>,
+    ) -> Arc<Placed> {
         Arc::new(Placed {
             anchor,
             extent,
+            sides,
+            written: Mutex::default(),
             stage: watch::Sender::new(Stage::Unread),
         })
+    }
+
+    /// Notes what the model wrote in the blank.
+    pub fn set_written(&self, ids: Arc<[u32]>) {
+        *self.written() = ids;
+    }
+
+    fn written(&self) -> MutexGuard<'_, Arc<[u32]>> {
+        // A whole value is put there at once, so that a panic cannot leave half of one.
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes that the model has read it.
@@ -104,7 +124,9 @@ impl Standing {
         vocab: &Vocab,
     ) -> Option<Standing> {
         let head = placed.anchor.fits(snapshot, cursor)?;
-        let asked = placed.anchor.ask(vocab, &snapshot.slice(head.clone()));
+        let written = Arc::clone(&placed.written());
+        let typed = snapshot.slice(head.clone());
+        let asked = placed.anchor.ask(vocab, &typed, &written);
         Some(Standing {
             placed: Arc::clone(placed),
             head,

@@ -35,7 +35,7 @@ pub struct Exchange {
     pub prompt: Option<Vec<u32>>,
     /// Its answer behind what was typed, or the stored one; none if it did not come to one.
     pub answer: Option<String>,
-    /// The mean log-probability of the answer's tokens; none if the answer is a stored one.
+    /// How likely the model found the answer's first line, 0 to 1; none if it did not come to one.
     pub score: Option<f32>,
 }
 
@@ -92,6 +92,8 @@ pub enum Why {
     Answer(finish::Why),
     /// The same question got no usable answer before.
     Known,
+    /// The model is less sure of it than its threshold, and nobody asked for it.
+    Unsure,
     /// The text has changed, and not by typing what the answer says.
     Moved,
     /// The answer is several lines, and the settings want one.
@@ -174,6 +176,7 @@ impl Display for Why {
             Why::Situation(why) => write!(f, "{why}"),
             Why::Answer(why) => write!(f, "{why}"),
             Why::Known => write!(f, "the model has no usable answer for this place"),
+            Why::Unsure => write!(f, "the model is not sure enough of its answer"),
             Why::Moved => write!(f, "the text has changed meanwhile"),
             Why::BeyondLine => write!(f, "the answer is more than one line"),
             Why::Stuck => write!(f, "the model has no token that begins as what was typed"),

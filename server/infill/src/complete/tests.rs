@@ -77,6 +77,7 @@ impl Scene {
                 context,
                 cache::Answer {
                     text: answer.to_owned(),
+                    score: 1.0,
                 },
             );
         });

@@ -41,8 +41,9 @@ pub struct EvalLinesArgs {
     /// Another number, other blanks
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub seed: u64,
-    /// Count as shown only what has at least this mean log-probability; by default everything
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    /// Count as shown only answers whose first line the model finds at least so likely, 0 to 1; by default the threshold
+    /// of the model's file, or everything
+    #[arg(long, value_name = "X")]
     pub threshold: Option<f32>,
     /// A file that each blank is written to with its truth and its answers, a JSON object a line
     #[arg(long, value_name = "FILE")]
@@ -79,7 +80,7 @@ async fn evaluate(arguments: &EvalLinesArgs) -> anyhow::Result<Report> {
         bail!("the files in {dir} have no place for a blank: they are empty, comments, or no code");
     }
     let editor = Editor::open(&arguments.model)?;
-    let mut report = Report::new(editor.model(), arguments.threshold);
+    let mut report = Report::new(editor.model(), arguments.threshold.or(editor.threshold()));
     let mut out = arguments.out.as_deref().map(Out::new).transpose()?;
     let bar = progress(blanks);
     for cut in &cuts {

@@ -40,7 +40,7 @@ pub struct Answer {
     pub code: String,
     /// Whether there was anything to show.
     pub is_shown: bool,
-    /// The model's mean log-probability of what it wrote, if it was asked.
+    /// How likely the model found its first line, 0 to 1, if there is one.
     pub score: Option<f32>,
 }
 
@@ -81,6 +81,11 @@ impl Editor {
     /// The model's name.
     pub fn model(&self) -> &str {
         &self.rooms.model.name
+    }
+
+    /// The score from which on its model's answers are shown unasked, if its file says so.
+    pub fn threshold(&self) -> Option<f32> {
+        self.rooms.model.threshold
     }
 
     /// What is shown at the blank.

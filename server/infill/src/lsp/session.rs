@@ -363,7 +363,7 @@ mod tests {
         let mut bytes = crate::embedded::MODEL.to_vec();
         let place = bytes
             .windows(9)
-            .position(|part| part == b"infill-v1")
+            .position(|part| part == b"infill-v2")
             .unwrap();
         bytes[place..place + 9].copy_from_slice(name.as_bytes());
         let path = folder.join(format!("{name}.gguf"));
@@ -383,7 +383,7 @@ mod tests {
         let session = Arc::new(Session::new(Choice::default()));
         session.load().unwrap();
         let name = |session: &Session| status(session, None).model;
-        assert_eq!(name(&session).as_deref(), Some("infill-v1"));
+        assert_eq!(name(&session).as_deref(), Some("infill-v2"));
         // Held, as while a model loads: both switches wait here.
         let held = session.loaded.lock().unwrap();
         let switches: Vec<_> = ["second-v1", "third--v1"]
@@ -399,7 +399,7 @@ mod tests {
             })
             .into();
         assert!(status(&session, None).switching);
-        assert_eq!(name(&session).as_deref(), Some("infill-v1"));
+        assert_eq!(name(&session).as_deref(), Some("infill-v2"));
         drop(held);
         let loaded: Vec<_> = switches
             .into_iter()

@@ -18,7 +18,7 @@ pub struct Verdict {
     pub similarity: f64,
     /// Whether there was anything to show when asked by hand.
     pub is_shown: bool,
-    /// The model's mean log-probability of it, if a model wrote it.
+    /// How likely a model found its first line, 0 to 1, if one wrote it.
     pub score: Option<f32>,
     /// What it does to the syntax, if it was shown and the language has a grammar.
     pub errors: Option<Errors>,

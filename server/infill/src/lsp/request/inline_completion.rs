@@ -208,6 +208,7 @@ mod tests {
             &stored,
             cache::Answer {
                 text: answer.to_owned(),
+                score: 1.0,
             },
         );
         let params = json!({

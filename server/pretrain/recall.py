@@ -1,0 +1,176 @@
+"""How much a text's own words are to count beside a model: fits the weights of the server's `Recall`.
+
+Takes a run of train.py, its tokenizer and a folder of files that it has not seen; cuts lines short, asks the model
+for the rest, counts how the last tokens went on elsewhere in the whole file (engine/src/recall.rs does the same), and
+looks for the discount, strength and decline under which the truth is likeliest. Every second blank is kept to tell
+how much it helps.
+
+    python recall.py --run RUN --tokenizer tokenizer.json --corpus CORPUS/valid
+"""
+
+import argparse
+import random
+from collections import Counter
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from model import GLM, Shape
+
+ORDERS = 12  # most tokens that are compared before a place
+BYTES = 32 << 10  # of text on each side of the blank
+ANSWER = 40  # most tokens of an answer
+TAGS = {
+    ".c": "// language: C",
+    ".cpp": "// language: C++",
+    ".go": "// language: Go",
+    ".java": "// language: Java",
+    ".js": "// language: JavaScript",
+    ".py": "# language: Python",
+    ".rs": "// language: Rust",
+    ".ts": "// language: TypeScript",
+}
+STEPS = 300
+
+
+class Blanks:
+    """Ends of lines, cut off behind their indentation or behind a mark."""
+
+    def __init__(self, corpus: Path, tokenizer: Tokenizer, seed: int):
+        self.tokenizer = tokenizer
+        self.random = random.Random(seed)
+        self.files = {tag: sorted(corpus.rglob(f"*{suffix}")) for suffix, tag in TAGS.items()}
+
+    def encode(self, text: str) -> list[int]:
+        return self.tokenizer.encode(text, add_special_tokens=False).ids
+
+    def draw(self, tag: str) -> tuple[list[int], list[int], list[int]] | None:
+        """Ids before a blank, of what is missing, and behind it."""
+        text = self.random.choice(self.files[tag]).read_text(encoding="utf-8", errors="replace")
+        lines = text.splitlines(keepends=True)
+        number = self.random.randrange(len(lines)) if lines else 0
+        line = lines[number].rstrip("\r\n") if lines else ""
+        start = len(line) - len(line.lstrip())
+        marks = [place + 1 for place in range(start, len(line) - 1) if not line[place].isalnum()]
+        if len(line) - start < 3 or line[start:].startswith(("//", "#", "/*", "*")):
+            return None
+        cursor = self.random.choice([start, self.random.choice(marks)]) if marks else start
+        before = sum(map(len, lines[:number])) + cursor
+        behind = before + len(line) - cursor
+        missing = self.encode(line[cursor:])[:ANSWER]
+        return (
+            self.encode(text[max(0, before - BYTES) : before]),
+            missing,
+            self.encode(text[behind : behind + BYTES]),
+        )
+
+
+def counts(left: list[int], after: list[int], is_end: Tensor, stop: int) -> list[Counter]:
+    """How often each token stands behind the last token of `left`, the last two and so on."""
+    found = [Counter() for _ in range(ORDERS)]
+    recent = left[-ORDERS:][::-1]
+    for text in (left, after):
+        for place in range(len(text) - 1):
+            order = 0
+            while order < len(recent) and order <= place and text[place - order] == recent[order]:
+                following = stop if is_end[text[place + 1]] else text[place + 1]
+                found[order][following] += 1
+                order += 1
+    return found
+
+
+class Evidence:
+    """What a model and a text say of the true tokens of many blanks, as tensors with a row a token."""
+
+    def __init__(self, model: GLM, blanks: Blanks, number: int):
+        special = {name: blanks.tokenizer.token_to_id(name) for name in ("[CLS]", "[sMASK]")}
+        sop = blanks.tokenizer.token_to_id("<|startofpiece|>")
+        stop = blanks.tokenizer.token_to_id("<|endofpiece|>")
+        pieces = [blanks.tokenizer.id_to_token(id) or "" for id in range(model.shape.vocab)]
+        is_end = torch.tensor([piece.startswith(("Ċ", "č")) for piece in pieces])
+        rows, self.blank = [], []
+        for tag in TAGS.values():
+            head = [special["[CLS]"], *blanks.encode(tag + "\n")]
+            drawn = 0
+            while drawn < number:
+                if (blank := blanks.draw(tag)) is None:
+                    continue
+                before, missing, after = blank
+                room = model.shape.context - ANSWER - len(head) - 2
+                left = before[-max(room * 3 // 4, room - len(after)) :]
+                part_a = [*head, *left, special["[sMASK]"], *after[: room - len(left)]]
+                place = len(head) + len(left)
+                probabilities = answered(model, part_a, place, [sop, *missing])
+                for count, truth in enumerate([*missing, stop]):
+                    orders = counts(before + missing[:count], after, is_end, stop)
+                    rows.append(
+                        [
+                            (probabilities[count, truth].item(), 0.0, 0.0),
+                            *((order[truth], order.total(), len(order)) for order in orders),
+                        ]
+                    )
+                    self.blank.append(len(self.blank) and self.blank[-1] + (count == 0))
+                drawn += 1
+        table = torch.tensor(rows, dtype=torch.float32)  # (N, 1 + ORDERS, 3)
+        self.model, self.orders = table[:, 0, 0], table[:, 1:]
+        self.blank = torch.tensor(self.blank)
+
+    def mixed(self, weights: Tensor) -> Tensor:
+        """The probability of each true token; weights are as `fit` has them."""
+        discount, strength, decline = weights[0].sigmoid(), weights[1].exp(), weights[2]
+        probability = self.model
+        for order in range(ORDERS):
+            own, total, kinds = self.orders[:, order].unbind(1)
+            worth = strength * torch.exp(-decline * order)
+            above = (own - discount).clamp(min=0) + (worth + discount * kinds) * probability
+            probability = torch.where(total > 0, above / (total + worth), probability)
+        return probability
+
+    def fit(self, chosen: Tensor) -> Tensor:
+        """The weights under which the chosen tokens are likeliest."""
+        weights = torch.tensor([-1.0, 4.0, 0.5], requires_grad=True)
+        optimizer = torch.optim.Adam([weights], lr=0.05)
+        for _ in range(STEPS):
+            loss = -(self.mixed(weights)[chosen] + 1e-9).log().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return weights.detach()
+
+
+@torch.no_grad()
+def answered(model: GLM, part_a: list[int], place: int, part_b: list[int]) -> Tensor:
+    """The probabilities (T, V) after each token of Part B."""
+    a, b = len(part_a), len(part_b)
+    positions = torch.tensor([[*range(a), *[place] * b], [*[0] * a, *range(1, b + 1)]])
+    ids = torch.tensor([part_a + part_b])
+    return model(ids, positions[None], torch.tensor([a]), torch.arange(a, a + b)).float().softmax(-1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--run", type=Path, required=True, help="folder of train.py")
+    parser.add_argument("--tokenizer", type=Path, required=True)
+    parser.add_argument("--corpus", type=Path, required=True, help="folder of files that were not trained on")
+    parser.add_argument("--blanks", type=int, default=70, help="blanks of each language")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+
+    saved = torch.load(options.run / "checkpoint.pt", map_location="cpu", weights_only=True)
+    model = GLM(Shape(**saved["shape"]))
+    model.load_state_dict(saved["model"])
+    blanks = Blanks(options.corpus, Tokenizer.from_file(str(options.tokenizer)), options.seed)
+    evidence = Evidence(model.eval(), blanks, options.blanks)
+
+    held_out = evidence.blank % 2 == 1
+    fitted = evidence.fit(~held_out)
+    for name, probability in (("model", evidence.model), ("mixed", evidence.mixed(fitted))):
+        print(f"{name}: {-(probability[held_out] + 1e-9).log().mean():.3f} nats per token")
+    discount, strength, decline = evidence.fit(torch.ones_like(held_out))
+    print(f"--recall {discount.sigmoid():.3f} {strength.exp():.1f} {decline:.3f}")
+
+
+if __name__ == "__main__":
+    main()
