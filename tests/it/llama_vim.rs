@@ -320,9 +320,14 @@ fn a_word_that_is_being_typed_is_gone_on_with() {
             let answer = ask(&server, &with(body, "n_predict", json!(12)));
             answer["content"].as_str().unwrap().to_owned()
         };
-        let whole = "r".to_owned() + &content("    r");
-        let word = whole.len() - whole.trim_start_matches(char::is_alphanumeric).len();
-        assert!(word > 2, "{whole}");
+        // Which letter a model goes on from with a word is its own business.
+        let begun = ["r", "s", "n", "w"]
+            .map(|letter| letter.to_owned() + &content(&format!("    {letter}")));
+        let length =
+            |whole: &str| whole.len() - whole.trim_start_matches(char::is_alphanumeric).len();
+        let whole = begun.iter().find(|whole| length(whole) > 2);
+        let whole = whole.unwrap_or_else(|| panic!("no word: {begun:?}"));
+        let word = length(whole);
         for typed in 2..word {
             let (head, rest) = whole.split_at(typed);
             let found = content(&format!("    {head}"));

@@ -12,6 +12,7 @@ pub mod anchors;
 mod newest;
 mod outcome;
 mod reader;
+mod said;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -25,7 +26,6 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tower_lsp::lsp_types::Url;
-use vocab::Vocab;
 
 pub use crate::complete::ahead::{look_ahead, prepare, surroundings};
 pub use crate::complete::alternatives::alternatives;
@@ -36,6 +36,7 @@ pub use crate::complete::outcome::{
 use crate::complete::anchors::{Extent, Placed, Standing};
 use crate::complete::newest::Now;
 use crate::complete::reader::Reader;
+use crate::complete::said::{Said, sureness, way};
 use crate::documents::{Documents, View};
 use crate::rooms::Rooms;
 
@@ -112,16 +113,6 @@ struct Trip {
 enum Next {
     Stored(Hit),
     Ask,
-}
-
-/// What the model said.
-struct Said {
-    /// Its answer behind what was typed.
-    text: String,
-    /// How likely it finds the first line of that, 0 to 1.
-    score: f32,
-    /// Its tokens up to the first that says more than what was typed: where another answer may begin to differ.
-    way: Vec<u32>,
 }
 
 impl Trip {
@@ -549,44 +540,6 @@ impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         self.0.cancel();
     }
-}
-
-/// The tokens up to the first that goes beyond so many bytes.
-fn way(vocab: &Vocab, ids: &[u32], typed: usize) -> Vec<u32> {
-    let mut bytes = 0;
-    let within = ids.iter().take_while(|&&id| {
-        bytes += vocab.bytes(id).len();
-        bytes <= typed
-    });
-    let within = within.count();
-    ids[..ids.len().min(within + 1)].to_vec()
-}
-
-/// The probability that the model gives to the first line of its answer behind `typed` bytes, empty lines before it and
-/// its end included.
-fn sureness(vocab: &Vocab, answer: &engine::Answer, typed: usize) -> f32 {
-    let mut text: Vec<u8> = Vec::new();
-    let mut sum = 0.0;
-    for (place, logprob) in answer.logprobs.iter().enumerate() {
-        // Of the token that says the last of what was typed, its beginning was no choice.
-        let was_typed = text.len() < typed;
-        // A stop token has no id in the answer and ends the line.
-        let bytes = answer.ids.get(place).map_or(&[][..], |&id| vocab.bytes(id));
-        text.extend_from_slice(bytes);
-        let said = text.get(typed..).unwrap_or_default();
-        if was_typed && said.is_empty() {
-            continue;
-        }
-        sum += logprob;
-        if said
-            .trim_ascii_start()
-            .iter()
-            .any(|byte| matches!(byte, b'\n' | b'\r'))
-        {
-            break;
-        }
-    }
-    sum.exp()
 }
 
 /// What finishing wants to know of a cursor.
