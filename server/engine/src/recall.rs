@@ -30,7 +30,7 @@ impl Recall {
     /// The text before a blank and behind it. `begun` is what the job's prompt has of the answer already. `ends` are,
     /// sorted, the tokens that an answer does not go beyond, and the stop token that it has in their stead.
     pub fn new(
-        (before, after): (Arc<[u32]>, Arc<[u32]>),
+        [before, after]: [Arc<[u32]>; 2],
         begun: &[u32],
         ends: Option<(Arc<[u32]>, u32)>,
         weights: Weights,
@@ -141,7 +141,7 @@ mod tests {
 
     fn recall(before: &[u32], after: &[u32], ends: Option<(&[u32], u32)>) -> Recall {
         let ends = ends.map(|(ids, stop)| (ids.into(), stop));
-        Recall::new((before.into(), after.into()), &[], ends, WEIGHTS)
+        Recall::new([before.into(), after.into()], &[], ends, WEIGHTS)
     }
 
     /// The probabilities after `answer`, of a model that gives token `i` a probability in proportion to `i + 1`.
@@ -195,12 +195,12 @@ mod tests {
 
     #[test]
     fn what_was_begun_is_a_part_of_the_answer() {
-        let sides = || (Arc::from([1, 2, 3]), Arc::from([]));
+        let sides = || [Arc::from([1, 2, 3]), Arc::from([])];
         let begun = Recall::new(sides(), &[1, 2], None, WEIGHTS);
         let whole = Recall::new(sides(), &[], None, WEIGHTS);
         assert_eq!(probabilities(&begun, &[]), probabilities(&whole, &[1, 2]));
         assert_eq!(begun.print(), whole.print());
-        let other = Recall::new((Arc::from([1]), Arc::from([2, 3])), &[], None, WEIGHTS);
+        let other = Recall::new([Arc::from([1]), Arc::from([2, 3])], &[], None, WEIGHTS);
         assert_ne!(other.print(), whole.print());
     }
 

@@ -300,10 +300,10 @@ impl Trip {
             let hole = anchor.hole();
             let text = &self.ask.view.snapshot;
             let encoded = |side| Arc::from(self.rooms.vocab.encode(&text.slice(side)));
-            (
+            [
                 encoded(hole.start.saturating_sub(RECALLED)..hole.start),
                 encoded(hole.end..hole.end + RECALLED),
-            )
+            ]
         });
         Ok(Placed::new(anchor, extent, sides))
     }

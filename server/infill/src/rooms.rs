@@ -66,7 +66,7 @@ impl Recalling {
     /// The text around a blank, for a job that is to fill it; `begun` is what its prompt has of the answer.
     pub fn beside(
         &self,
-        sides: (Arc<[u32]>, Arc<[u32]>),
+        sides: [Arc<[u32]>; 2],
         begun: &[u32],
         until: Until,
         stops: &[u32],

@@ -41,7 +41,7 @@ pub struct Placed {
     /// How much it shows.
     pub extent: Extent,
     /// The text on both sides of the blank, if the model is to be told what it says.
-    pub sides: Option<(Arc<[u32]>, Arc<[u32]>)>,
+    pub sides: Option<[Arc<[u32]>; 2]>,
     /// What the model wrote in the blank last.
     written: Mutex<Arc<[u32]>>,
     stage: watch::Sender<Stage>,
@@ -57,11 +57,7 @@ enum Stage {
 
 impl Placed {
     /// An anchor that the model has not read.
-    pub fn new(
-        anchor: Anchor,
-        extent: Extent,
-        sides: Option<(Arc<[u32]>, Arc<[u32]>)>,
-    ) -> Arc<Placed> {
+    pub fn new(anchor: Anchor, extent: Extent, sides: Option<[Arc<[u32]>; 2]>) -> Arc<Placed> {
         Arc::new(Placed {
             anchor,
             extent,
