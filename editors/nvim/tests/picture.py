@@ -144,7 +144,7 @@ def main(neovim, target):
         terminal = Terminal(folder, ["env", "COLORTERM=truecolor", *settings, *command])
         try:
             terminal.wait_for("Infill")
-            terminal.type("43G", "zb", "A")
+            terminal.type("46G", "zb", "A")
             rows = terminal.wait_for("return nil")
             # What came beside it (the time of the answer) settles, too.
             time.sleep(0.5)

@@ -27,7 +27,10 @@ func (s *Store) Load(path string) error {
 	if err != nil {
 		return err
 	}
-	return json.Unmarshal(data, &s.values)
+	if err := json.Unmarshal(data, &s.values); err != nil {
+		return err
+	}
+	return nil
 }
 
 // Save writes all values to a file.

@@ -59,7 +59,7 @@ export const accepting = {
     await window.press('Alt+\\');
     await window.ghostIs((ghost) => ghost.startsWith(lines[0]));
     await window.press('Control+Alt+ArrowRight');
-    await window.lineIs(at[0], `\tif${lines[0]}`);
+    await window.lineIs(at[0], `\t${lines[0]}`);
     assert.ok(!(await window.text()).includes(lines.join('\n')), 'only one line was taken');
     await window.ghostIs((ghost) => ghost.includes(lines[1].trim()));
     await window.press('Control+Alt+ArrowRight');

@@ -8,9 +8,9 @@ const read = (name) => readFileSync(new URL(`../../../../tests/data/try/${name}`
 /** A Go function that lacks its last line, which every server knows. */
 export const LAST_LINE = marked(read('unfinished.go').replace(/\n\t\n\}\n$/, '\n\t‸\n}\n'));
 
-/** The same function, ended where an error has to be looked at: what is missing goes over several lines. */
+/** The same function, unwritten from where an error has to be looked at: what is missing goes over several lines. */
 export const ERROR_CHECK = marked(
-  read('unfinished.go').replace(/(json\.Marshal\(s\.values\)\n\t)[\s\S]*$/, '$1if‸\n}\n'),
+  read('unfinished.go').replace(/(json\.Marshal\(s\.values\)\n\t)[\s\S]*$/, '$1‸'),
 );
 
 /** A Python method whose arguments are still to be named, before its bracket is opened. */
