@@ -14,7 +14,7 @@ use harness::Server;
 const URI: &str = "file:///work/store.go";
 
 /// The row and column where the README's example is completed.
-const PLACE: (u64, u64) = (42, 1);
+const PLACE: (u64, u64) = (45, 1);
 
 fn source() -> String {
     let path = tidy::root().join("tests/data/try/unfinished.go");
