@@ -9,9 +9,7 @@ const read = (name) => readFileSync(new URL(`../../../../tests/data/try/${name}`
 export const LAST_LINE = marked(read('unfinished.go').replace(/\n\t\n\}\n$/, '\n\t‸\n}\n'));
 
 /** The same function, unwritten from where an error has to be looked at: what is missing goes over several lines. */
-export const ERROR_CHECK = marked(
-  read('unfinished.go').replace(/(json\.Marshal\(s\.values\)\n\t)[\s\S]*$/, '$1‸'),
-);
+export const ERROR_CHECK = marked(read('unfinished.go').replace(/(json\.Marshal\(s\.values\)\n\t)[\s\S]*$/, '$1‸'));
 
 /** A Python method whose arguments are still to be named, before its bracket is opened. */
 export const ARGUMENTS = marked(read('shapes.py').replace('def __init__(self, side):\n', 'def __init__‸:\n'));
