@@ -152,7 +152,7 @@ export const status = {
       ),
     );
     assert.match(page, /decision: shown/);
-    assert.match(page, /why\.go, line 43, column 2/);
+    assert.match(page, /why\.go, line 46, column 2/);
     assert.match(page, /func \(s \*Store\) Save/, 'the prompt has the text around');
     assert.ok(page.includes(whole), 'the page has what was shown');
     assert.match(page, /\| total \| [\d.]+ \|/);
