@@ -90,7 +90,7 @@ class Evidence:
         stop = blanks.tokenizer.token_to_id("<|endofpiece|>")
         pieces = [blanks.tokenizer.id_to_token(id) or "" for id in range(model.shape.vocab)]
         is_end = torch.tensor([piece.startswith(("Ċ", "č")) for piece in pieces])
-        rows, self.blank = [], []
+        rows, blank_of, blanks_drawn = [], [], 0
         for tag in TAGS.values():
             head = [special["[CLS]"], *blanks.encode(tag + "\n")]
             drawn = 0
@@ -111,11 +111,12 @@ class Evidence:
                             *((order[truth], order.total(), len(order)) for order in orders),
                         ]
                     )
-                    self.blank.append(len(self.blank) and self.blank[-1] + (count == 0))
+                    blank_of.append(blanks_drawn)
                 drawn += 1
+                blanks_drawn += 1
         table = torch.tensor(rows, dtype=torch.float32)  # (N, 1 + ORDERS, 3)
         self.model, self.orders = table[:, 0, 0], table[:, 1:]
-        self.blank = torch.tensor(self.blank)
+        self.blank = torch.tensor(blank_of)
 
     def mixed(self, weights: Tensor) -> Tensor:
         """The probability of each true token; weights are as `fit` has them."""

@@ -56,17 +56,19 @@ impl Recall {
     /// the mixed probabilities, as one did the model's before.
     pub(crate) fn blend(&self, answer: &[u32], row: &mut [f32]) {
         let found = self.look_up(answer, row.len());
+        let Some((&first, _)) = found.first_key_value() else {
+            return;
+        };
         let logits = Logits {
             rows: 1,
             vocab: row.len(),
             values: row,
         };
-        // Ids with their log-probability and, as it goes from order to order, their probability.
-        let base = |id| logits.log_probability(0, id);
-        let mut mixed: Vec<_> = found
-            .keys()
-            .map(|&id| (id, base(id), base(id).exp()))
-            .collect();
+        // By how much a logit is above its log-probability: the whole row is summed once.
+        let above = row[first as usize] - logits.log_probability(0, first);
+        // Ids with their probability, as it goes from order to order.
+        let base = |&id: &u32| (id, (row[id as usize] - above).exp());
+        let mut mixed: Vec<_> = found.keys().map(base).collect();
         // What is left of the probability of tokens that occur nowhere.
         let mut others = 1.0;
         for order in 0..ORDERS {
@@ -83,14 +85,14 @@ impl Recall {
             } = self.weights;
             let strength = strength * (-decline * order as f32).exp();
             let kept = (strength + discount * kinds) / (strength + total);
-            for (id, _, probability) in &mut mixed {
+            for (id, probability) in &mut mixed {
                 *probability *= kept;
                 *probability += (count(id) - discount).max(0.0) / (strength + total);
             }
             others *= kept;
         }
-        for (id, base, probability) in mixed {
-            row[id as usize] += (probability / others).ln() - base;
+        for (id, probability) in mixed {
+            row[id as usize] = (probability / others).ln() + above;
         }
     }
 

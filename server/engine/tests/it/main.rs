@@ -8,6 +8,8 @@ mod harness;
 mod interleaving;
 /// Order, superseding, cancelling, endings.
 mod jobs;
+/// What a text says elsewhere counts.
+mod recall;
 /// Sampled answers are those of their seed, and as likely as the model says.
 mod sampling;
 /// Who runs when, and how soon a job stops.

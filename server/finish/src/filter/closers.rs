@@ -64,11 +64,12 @@ pub(crate) fn join(text: &str, ask: &Ask) -> Piece {
 /// Bytes of `tail` whose closers the answer says itself.
 fn said(text: &str, ask: &Ask, tail: &str) -> usize {
     let inside = scan(&ask.line_left, None, ask.language).inside;
-    let mut closed = scan(text, inside, ask.language)
-        .closed
-        .into_iter()
-        .map(|(_, c)| c)
-        .peekable();
+    let mut answer = scan(text, inside, ask.language);
+    // In a string brackets are text, but an editor closes them there, too.
+    if inside.is_some() && answer.inside == inside {
+        answer = scan(text, None, ask.language);
+    }
+    let mut closed = answer.closed.into_iter().map(|(_, c)| c).peekable();
     let mut said = 0;
     for (at, closer) in tail.char_indices() {
         if closed.next_if_eq(&closer).is_some() {

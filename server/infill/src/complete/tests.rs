@@ -278,3 +278,93 @@ async fn a_closed_document_gets_nothing() {
     let outcome = complete(scene.rooms, scene.documents, ask).await;
     assert!(matches!(outcome.shown, Err(Why::Moved)));
 }
+
+/// A model's threshold is for those who type; who asks by hand is shown everything.
+#[tokio::test]
+async fn below_its_threshold_a_model_is_silent_unless_it_is_asked() {
+    let mut scene = Scene::new(SCENE);
+    let rooms = Arc::get_mut(&mut scene.rooms).expect("nobody else has the rooms yet");
+    rooms.model.threshold = Some(1.1);
+    let typing = |scene: &Scene| {
+        let ask = Ask {
+            class: Class::Keystroke,
+            ..scene.ask()
+        };
+        complete(Arc::clone(&scene.rooms), Arc::clone(&scene.documents), ask)
+    };
+    let asked = scene.complete().await;
+    let score = asked.exchange.score.expect("the model was asked");
+    assert!(score > 0.0 && score <= 1.0, "{score}");
+    assert!(asked.shown.is_ok(), "{:?}", asked.shown);
+    let silent = typing(&scene).await;
+    assert!(
+        matches!(silent.shown, Err(Why::Unsure)),
+        "{:?}",
+        silent.shown
+    );
+    assert_eq!(silent.record.cache, "exact");
+    assert_eq!(silent.exchange.score, Some(score));
+    // Typed along, the model is asked anew: it may be sure by now.
+    let text = ghost(&asked).expect("it was shown").to_owned();
+    scene.typed(&text[..1]);
+    let along = typing(&scene).await;
+    assert_eq!(along.record.cache, "miss");
+    assert!(along.exchange.score.is_some_and(|now| now >= score * 0.99));
+
+    let rooms = Arc::get_mut(&mut scene.rooms).expect("the questions are over");
+    rooms.model.threshold = Some(0.0);
+    let shown = typing(&scene).await;
+    assert!(shown.shown.is_ok(), "{:?}", shown.shown);
+}
+
+#[test]
+fn the_score_is_that_of_the_first_line_behind_what_was_typed() {
+    let vocab = vocab::fixture::vocab();
+    let halvings = |text: &[&str], ends: bool, typed: usize| {
+        let pieces: Vec<u32> = text.iter().flat_map(|text| vocab.encode(text)).collect();
+        assert_eq!(pieces.len(), text.len(), "a token each: {text:?}");
+        let count = pieces.len() + usize::from(ends);
+        let answer = engine::Answer {
+            ids: pieces,
+            logprobs: vec![0.5f32.ln(); count],
+            ..answered()
+        };
+        -sureness(&vocab, &answer, typed).log2().round()
+    };
+    assert_eq!(halvings(&["a", "b"], true, 0), 3.0, "the stop counts");
+    assert_eq!(halvings(&["a", "b"], false, 0), 2.0);
+    assert_eq!(
+        halvings(&["a", "b", "c"], true, 2),
+        2.0,
+        "what was typed does not"
+    );
+    assert_eq!(
+        halvings(&["a", "\n", "b"], true, 0),
+        2.0,
+        "the line's end does"
+    );
+    assert_eq!(
+        halvings(&["\n", "a", "\n", "b"], true, 0),
+        3.0,
+        "empty lines are passed"
+    );
+    assert_eq!(halvings(&[], false, 0), 0.0);
+}
+
+/// An answer without anything in it.
+fn answered() -> engine::Answer {
+    engine::Answer {
+        ids: Vec::new(),
+        ended: Ended::Stop,
+        prefilled: 0,
+        reused: 0,
+        decoded: 0,
+        replayed: 0,
+        drafted: 0,
+        accepted: 0,
+        queued: Duration::ZERO,
+        prefill: Duration::ZERO,
+        decode: Duration::ZERO,
+        logprobs: Vec::new(),
+    }
+}

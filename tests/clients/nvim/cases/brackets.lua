@@ -19,9 +19,7 @@ return function(session)
     for row, line in ipairs(lines) do
       -- A call as automatic closing leaves it while its first argument is being typed.
       local left, right = line:match('^(.*%w%()[^()]+(%)[^()%w]*)$')
-      -- What is in a string calls nothing, and its brackets are text to the server.
-      local in_string = left and select(2, left:gsub('["\'`]', '')) % 2 == 1
-      if left and not in_string and shown < 6 then
+      if left and shown < 6 then
         session:lua(
           [[
           local row, line = ...
