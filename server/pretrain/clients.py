@@ -67,7 +67,7 @@ def from_crates(package: Package, cache: Path) -> Path:
         '[package]\nname = "corpus"\nversion = "0.0.0"\nedition = "2024"\n\n[workspace]\n\n[dependencies]\n'
         f'{package.name} = {{ version = "{version}", default-features = false }}\n'
     )
-    home = cache.parent / "cargo-home"
+    home = (cache.parent / "cargo-home").resolve()  # the client runs elsewhere
     call(["cargo", "fetch", "--quiet"], cache, CARGO_HOME=str(home))
     lock = tomllib.loads((cache / "Cargo.lock").read_text())
     version = max(

@@ -121,8 +121,8 @@ class Reading(unittest.TestCase):
 
 
 class Training(unittest.TestCase):
-    def train(self, shards: Path, run: Path, steps: int, stop: int | None = None) -> list[list[str]]:
-        """Runs train.py and gives what train.csv says; with `stop`, only so many steps are made."""
+    def train(self, shards: Path, run: Path, steps: int, *more: str | Path) -> list[list[str]]:
+        """Runs train.py with `more` arguments and gives what train.csv says."""
         shape = [f"--{name}={value}" for name, value in vars(TINY).items()]
         command = [
             sys.executable,
@@ -138,9 +138,7 @@ class Training(unittest.TestCase):
             "--device",
             "cpu",
         ]
-        if stop:
-            command += ["--stop-at", str(stop)]
-        subprocess.run([*map(str, command), *shape], cwd=HERE, check=True, capture_output=True)
+        subprocess.run([*map(str, command), *shape, *map(str, more)], cwd=HERE, check=True, capture_output=True)
         with (run / "train.csv").open() as file:
             return [[row["step"], row["tokens"], row["loss"], row["lr"]] for row in csv.DictReader(file)]
 
@@ -149,11 +147,27 @@ class Training(unittest.TestCase):
             folder = Path(name)
             write_shards(folder, 400)
             whole = self.train(folder, folder / "whole", 80)
-            self.train(folder, folder / "cut", 80, stop=40)
+            self.train(folder, folder / "cut", 80, "--stop-at", "40")
             cut = self.train(folder, folder / "cut", 80)
         self.assertEqual(len(whole), 4)
         self.assertEqual(whole, cut)
         self.assertLess(float(whole[-1][2]), float(whole[0][2]))
+
+    def test_training_goes_on_from_an_exported_model(self):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            write_shards(folder, 400)
+            first = self.train(folder, folder / "first", 80)
+            (folder / "tokenizer.json").write_text("{}")
+            files = ["--run", folder / "first", "--tokenizer", folder / "tokenizer.json", "--out", folder / "m.gguf"]
+            subprocess.run(
+                [sys.executable, "export.py", *map(str, files)], cwd=HERE, check=True, capture_output=True
+            )
+            second = self.train(folder, folder / "second", 160, "--start", folder / "m.gguf")
+        self.assertEqual([int(row[0]) for row in second], [100, 120, 140, 160])
+        self.assertGreater(int(second[0][1]), int(first[-1][1]))
+        self.assertLess(float(second[0][2]), float(first[0][2]))
+        self.assertLess(float(second[-1][2]), float(first[-1][2]) + 0.02)
 
 
 class Export(unittest.TestCase):

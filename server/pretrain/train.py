@@ -2,7 +2,8 @@
 
 Takes the shards of `infill shards` and a folder for the run; gives checkpoints, train.csv,
 valid.csv and loss.png there. Started again on the same folder, it goes on from the last
-checkpoint exactly: weights, optimizers, place in the data and elapsed time.
+checkpoint exactly: weights, optimizers, place in the data and elapsed time. With `--start` a
+first checkpoint is not needed: it goes on from a file of export.py, whose optimizers are gone.
 
     python train.py --shards SHARDS --out RUN --minutes 75
 
@@ -58,7 +59,7 @@ def optimizers(model: GLM, lr: float, matrix_lr: float) -> list[torch.optim.Opti
 
 
 def set_rates(chosen: list[torch.optim.Optimizer], progress: float, step: int, decay: float) -> None:
-    """A short warm-up to each peak, level, then straight down to zero in the last `decay` of the run."""
+    """A short warm-up to each peak (`step` counts from fresh optimizers), level, then straight down to zero in the last `decay` of the run."""
     share = min(1.0, (step + 1) / WARM_UP) * min(1.0, max(0.0, 1 - progress) / decay)
     for optimizer in chosen:
         for group in optimizer.param_groups:
@@ -182,8 +183,8 @@ class Run:
         self.shape = Shape(**{name: getattr(options, name) for name in asdict(Shape())})
         self.model = GLM(self.shape).to(device)
         self.optimizers = optimizers(self.model, options.lr, options.matrix_lr)
-        # `batches` counts those of all processes; `elapsed` is in seconds.
-        self.state = {"step": 0, "batches": 0, "elapsed": 0.0, "tokens": 0, "loss_tokens": 0}
+        # `first` is the step with fresh optimizers; `batches` counts those of all processes; `elapsed` is in seconds.
+        self.state = {"first": 0, "step": 0, "batches": 0, "elapsed": 0.0, "tokens": 0, "loss_tokens": 0}
         self.forward = torch.compile(self.model, dynamic=True) if options.compile else self.model
 
     def checkpoint(self, losses: dict[str, float]) -> dict:
@@ -209,6 +210,15 @@ class Run:
         if saved["shards"] != str(self.options.shards):
             self.state["batches"] = 0
 
+    def start(self, path: Path) -> None:
+        """Goes on from an exported model, as far as its file tells; minutes and steps count on."""
+        weights, facts = exported(path)
+        self.model.load_state_dict(weights)
+        for name in ("step", "tokens", "loss_tokens"):
+            self.state[name] = facts[name]
+        self.state["first"] = self.state["step"]
+        self.state["elapsed"] = 60 * facts["minutes"]
+
     def progress(self) -> float:
         """How much of the run is done, 0 to 1."""
         if self.options.steps:
@@ -217,7 +227,8 @@ class Run:
 
     def step(self, batch: Batch, clock: float, world: int) -> Tensor:
         """Learns from one batch in each process; `clock` is the elapsed time. Gives the loss."""
-        set_rates(self.optimizers, self.progress(), self.state["step"], self.options.decay)
+        fresh = self.state["step"] - self.state["first"]
+        set_rates(self.optimizers, self.progress(), fresh, self.options.decay)
         loss = loss_of(self.forward, batch, self.device)
         loss.backward()
         self.state["elapsed"] = average_gradients(self.model, clock, self.device)
@@ -233,10 +244,28 @@ class Run:
         return loss.detach()
 
 
+def exported(path: Path) -> tuple[dict[str, Tensor], dict[str, int | float]]:
+    """The weights of a file of export.py, and what it tells of its run."""
+    from gguf import GGUFReader, dequantize  # not needed by those who begin at random weights
+
+    reader = GGUFReader(path)
+    weights = {
+        tensor.name: torch.from_numpy(dequantize(tensor.data, tensor.tensor_type).reshape(*tensor.shape[::-1]))
+        for tensor in reader.tensors
+    }
+    field = "infill.training.{}".format
+    names = {"step": "steps", "tokens": "tokens", "loss_tokens": "loss_tokens", "minutes": "minutes"}
+    try:
+        return weights, {name: reader.fields[field(key)].contents() for name, key in names.items()}
+    except KeyError as missing:
+        raise SystemExit(f"{path} does not tell of its training: {missing} is missing") from None
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--shards", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint and the curves")
+    parser.add_argument("--start", type=Path, help="an exported model to go on from, if OUT has no checkpoint")
     length = parser.add_mutually_exclusive_group(required=True)
     length.add_argument("--minutes", type=float, help="time to train for; the rates reach zero at its end")
     length.add_argument("--steps", type=int, help="steps to train for, instead of a time")
@@ -264,6 +293,8 @@ def train(options: argparse.Namespace, rank: int, world: int) -> None:
     folder, run = Folder(options.out), Run(options, device)
     if saved := folder.load(device):
         run.resume(saved)
+    elif options.start:
+        run.start(options.start)
     state = run.state
     if saved and rank == 0:
         folder.forget_after(state["step"])
