@@ -34,11 +34,20 @@ struct Case {
     replaces: String,
     /// Words of the reason for which the answer is withheld.
     withheld: Option<String>,
+    /// Whether the time for parsing is over.
+    #[serde(default)]
+    late: bool,
 }
 
-fn finish(raw: &str, ask: &Ask, snapshot: &Snapshot, offset: usize) -> Result<Item, Why> {
+fn finish(
+    raw: &str,
+    ask: &Ask,
+    snapshot: &Snapshot,
+    offset: usize,
+    late: bool,
+) -> Result<Item, Why> {
     let settled = finish::settle(raw, ask)?;
-    finish::fit(&settled, ask, snapshot, offset, &mut || false)
+    finish::fit(&settled, ask, snapshot, offset, &mut || late)
 }
 
 fn language(name: &str) -> Language {
@@ -86,7 +95,7 @@ fn fault(path: &Path) -> Option<String> {
     let (text, offset) = text::fixture::cursor(&case.text);
     let snapshot = Snapshot::new(&text, language(&case.language));
     let ask = Ask::at(&snapshot, offset, until(&case.until));
-    let found = finish(&case.raw, &ask, &snapshot, offset);
+    let found = finish(&case.raw, &ask, &snapshot, offset, case.late);
     let seen = match &found {
         Ok(item) => format!(
             "{:?} in place of {:?}",
@@ -300,7 +309,7 @@ proptest! {
         let snapshot = Snapshot::new(&text, language(name));
         let ask = Ask::at(&snapshot, offset, until);
         let raw = answer(&source, offset, &parts);
-        if let Ok(item) = finish(&raw, &ask, &snapshot, offset) {
+        if let Ok(item) = finish(&raw, &ask, &snapshot, offset, false) {
             prop_assert!(!item.text.trim().is_empty());
             let broken = broken_promise(&item, &ask, &snapshot, offset);
             prop_assert!(broken.is_none(), "{}\nanswer {raw:?}\nitem {item:?}", broken.unwrap_or_default());

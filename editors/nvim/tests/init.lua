@@ -23,8 +23,10 @@ end
 --- What the fake server got under these methods: `{ method, params }` each.
 function _G.got(log, ...)
   local wanted, found = { ... }, {}
-  for _, line in ipairs(vim.fn.filereadable(log) == 1 and vim.fn.readfile(log) or {}) do
-    local message = vim.json.decode(line)
+  local lines = vim.fn.filereadable(log) == 1 and vim.fn.readfile(log, 'b') or {}
+  -- What stands behind the last end of a line is nothing, or a message that is just being written.
+  for index = 1, #lines - 1 do
+    local message = vim.json.decode(lines[index])
     if vim.tbl_contains(wanted, message.method) then
       table.insert(found, { message.method, message.params })
     end

@@ -117,6 +117,8 @@ pub struct Answer {
     pub decode: Duration,
     /// The log-probability (natural logarithm) of each token chosen, now or earlier, a stop token included.
     pub logprobs: Vec<f32>,
+    /// Beside each of them, that of the best other token that was allowed; minus infinity if there was none.
+    pub runners_up: Vec<f32>,
 }
 
 impl Answer {
@@ -135,6 +137,7 @@ impl Answer {
             prefill: Duration::ZERO,
             decode: Duration::ZERO,
             logprobs: Vec::new(),
+            runners_up: Vec::new(),
         }
     }
 }

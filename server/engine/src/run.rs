@@ -174,9 +174,9 @@ impl Run {
             if !choice.stands(self.ticket.watch.allowed(), draw, recalled) {
                 break;
             }
-            let (id, logprob) = (choice.id, choice.logprob);
+            let (id, logprobs) = (choice.id, [choice.logprob, choice.runner_up]);
             self.answer.replayed += 1;
-            self.hear(id, logprob);
+            self.hear(id, logprobs);
         }
         self.answer.decode += began.elapsed();
     }
@@ -365,11 +365,11 @@ impl Run {
                 self.fail("the model gave no finite number; its weights are damaged".to_owned());
                 return agreed;
             };
-            let (id, logprob) = (choice.id, choice.logprob);
+            let (id, logprobs) = (choice.id, [choice.logprob, choice.runner_up]);
             self.session
                 .push(choice, places(&self.ticket.job, count + 1));
             self.answer.decoded += 1;
-            self.hear(id, logprob);
+            self.hear(id, logprobs);
             let is_as_drafted = self.draft.get(agreed) == Some(&id);
             if !is_as_drafted || self.ended.is_some() {
                 return agreed + usize::from(is_as_drafted);
@@ -378,11 +378,12 @@ impl Run {
         unreachable!("a draft ends")
     }
 
-    /// The next token of the answer has come.
-    fn hear(&mut self, id: u32, logprob: f32) {
+    /// The next token of the answer has come; the log-probabilities are its own and that of the best other one.
+    fn hear(&mut self, id: u32, [logprob, runner_up]: [f32; 2]) {
         let Ticket { job, watch, .. } = &mut self.ticket;
         let answer = &mut self.answer;
         answer.logprobs.push(logprob);
+        answer.runners_up.push(runner_up);
         if job.stops.contains(&id) {
             self.ended = Some(Ended::Stop);
             return;

@@ -23,6 +23,8 @@ pub(crate) struct Choice {
     pub(crate) recalled: u64,
     /// Its natural logarithm of the probability among all tokens.
     pub(crate) logprob: f32,
+    /// The same of the best other token that was allowed; minus infinity if there was none.
+    pub(crate) runner_up: f32,
 }
 
 impl Choice {
@@ -47,13 +49,17 @@ impl Choice {
                 (drawn(logits.row(row), Some(ids), draw)?, Some(key.into()))
             }
         };
+        let values = logits.row(row);
         let logprob = logits.log_probability(row, id);
+        // Both have the same denominator.
+        let runner_up = second(values, id, allowed) - values[id as usize] + logprob;
         Some(Choice {
             id,
             key,
             draw,
             recalled,
             logprob,
+            runner_up,
         })
     }
 
@@ -73,8 +79,30 @@ impl Choice {
     }
 }
 
+/// The greatest logit of those allowed but one; minus infinity if there is no other.
+fn second(logits: &[f32], but: u32, allowed: Allowed) -> f32 {
+    match allowed {
+        Allowed::Any => {
+            let (before, rest) = logits.split_at(but as usize);
+            greatest(before).max(greatest(&rest[1..]))
+        }
+        Allowed::Only { ids, .. } => {
+            let others = ids.iter().filter(|&&id| id != but);
+            let others = others.filter_map(|&id| logits.get(id as usize));
+            others.fold(f32::NEG_INFINITY, |a, &b| a.max(b))
+        }
+    }
+}
+
 /// The token with the greatest logit, the first of equals. None if no logit is a number.
 fn greedy(logits: &[f32]) -> Option<u32> {
+    let largest = greatest(logits);
+    let place = logits.iter().position(|&logit| logit == largest)?;
+    largest.is_finite().then_some(place as u32)
+}
+
+/// The greatest logit; minus infinity if none is a number.
+fn greatest(logits: &[f32]) -> f32 {
     let (chunks, rest) = logits.as_chunks::<LANES>();
     let mut largest = [f32::NEG_INFINITY; LANES];
     for chunk in chunks {
@@ -82,12 +110,8 @@ fn greedy(logits: &[f32]) -> Option<u32> {
             *largest = if logit > *largest { logit } else { *largest };
         }
     }
-    let largest = largest
-        .iter()
-        .chain(rest)
-        .fold(f32::NEG_INFINITY, |a, &b| a.max(b));
-    let place = logits.iter().position(|&logit| logit == largest)?;
-    largest.is_finite().then_some(place as u32)
+    let all = largest.iter().chain(rest);
+    all.fold(f32::NEG_INFINITY, |a, &b| a.max(b))
 }
 
 /// The one of `ids` with the greatest logit, the least of equals. Ids that the model lacks do not count.
@@ -211,6 +235,7 @@ mod tests {
             draw,
             recalled: 3,
             logprob: 0.0,
+            runner_up: 0.0,
         };
         let greedy = Draw::GREEDY;
         let free = choice(None, greedy);

@@ -50,6 +50,11 @@ pub fn fit(
     let newline = newline(snapshot, offset);
     let mut why = None;
     for mut piece in pieces(text, ask) {
+        // Closers that nothing has opened so far may be the answer's own.
+        let shared = closers::shared(&piece, ask);
+        if let Some(shared) = shared.filter(|shared| gate.mends(shared, over)) {
+            piece = shared;
+        }
         // What is left of an answer may be half of the next line, which the whole of it was not.
         let repeats = following::cut(&piece.text, ask, &below).len() < piece.text.len();
         if repeats || piece.text.trim().is_empty() {

@@ -9,6 +9,7 @@
 mod ahead;
 mod alternatives;
 pub mod anchors;
+mod best;
 mod newest;
 mod outcome;
 mod reader;
@@ -36,7 +37,7 @@ pub use crate::complete::outcome::{
 use crate::complete::anchors::{Extent, Placed, Standing};
 use crate::complete::newest::Now;
 use crate::complete::reader::Reader;
-use crate::complete::said::{Said, sureness, way};
+use crate::complete::said::{Said, first_line, way};
 use crate::documents::{Documents, View};
 use crate::rooms::Rooms;
 
@@ -136,15 +137,17 @@ impl Trip {
                 Ok((situation, stored.map_or(Next::Ask, Next::Stored)))
             })
             .await?;
-        let until = situation.until;
-        let (settled, score) = match next {
-            Next::Stored(hit) if hit.text.is_empty() => return Err(Why::Known),
+        match next {
+            Next::Stored(hit) if hit.text.is_empty() => Err(Why::Known),
             Next::Stored(Hit { text, score, .. }) => {
-                let mut exchange = self.exchange();
-                exchange.answer = Some(text.clone());
-                exchange.score = Some(score);
-                drop(exchange);
-                (Settled { text }, score)
+                self.tell(&text, score);
+                if self.is_unsure(score) {
+                    return Err(Why::Unsure);
+                }
+                // Row 11: what of it fits the text as it is now.
+                let until = situation.until;
+                self.on_pool(move |trip| trip.fit(Settled { text }, until))
+                    .await
             }
             Next::Ask => {
                 sleep(self.ask.delay).await;
@@ -155,18 +158,10 @@ impl Trip {
                         Ok((situation, standing))
                     })
                     .await?;
-                // Rows 8 and 9: the engine's turn, watched for the end of what was asked for.
-                let said = self.generate(standing, until, &[]).await?;
-                // Row 10: what of it is worth keeping.
-                self.on_pool(move |trip| Ok((trip.settle(&said, &situation)?, said.score)))
-                    .await?
+                // Rows 8 to 11, for the likeliest answers in turn.
+                self.best(standing, situation).await
             }
-        };
-        if self.is_unsure(score) {
-            return Err(Why::Unsure);
         }
-        // Row 11: what of it fits the text as it is now.
-        self.on_pool(move |trip| trip.fit(settled, until)).await
     }
 
     fn situate(&self) -> Result<Situation, Why> {
@@ -325,7 +320,7 @@ impl Trip {
     /// The model's answer, on another way than those of `avoid`; see [`Said::way`].
     async fn generate(
         &self,
-        standing: Standing,
+        standing: &Standing,
         until: Until,
         avoid: &[Vec<u32>],
     ) -> Result<Said, Why> {
@@ -336,24 +331,25 @@ impl Trip {
             ..
         } = &*self.ask;
         let Standing { placed, asked, .. } = standing;
+        let prompt = &asked.prompt;
         // The model may just be reading this very question, which need not be read twice.
         placed.being_read().await;
         let question = question(&view.snapshot, *offset, until);
         let reader = Reader::new(&self.rooms.vocab, &question, &asked.open, avoid);
         // One of them may be `sop`, which is in the prompt; what was typed may be a token a byte.
         let max_tokens = answer_tokens(until) - 1 + asked.open.len();
-        let begun = asked.prompt.ids[asked.prompt.ids.len() - asked.head..].to_vec();
+        let begun = prompt.ids[prompt.ids.len() - asked.head..].to_vec();
         let sides = placed.sides.clone().zip(self.rooms.recall.as_ref());
         let recall =
-            sides.map(|(sides, recall)| recall.beside(sides, &begun, until, &asked.prompt.stops));
-        self.exchange().prompt = Some(asked.prompt.ids.clone());
+            sides.map(|(sides, recall)| recall.beside(sides, &begun, until, &prompt.stops));
+        self.exchange().prompt = Some(prompt.ids.clone());
         let job = Job {
-            ids: asked.prompt.ids,
-            positions: asked.prompt.positions,
-            advance: advance(asked.prompt.advance),
-            part_a: asked.prompt.part_a,
+            ids: prompt.ids.clone(),
+            positions: prompt.positions.clone(),
+            advance: advance(prompt.advance),
+            part_a: prompt.part_a,
             class: *class,
-            stops: asked.prompt.stops,
+            stops: prompt.stops.clone(),
             max_tokens,
             sampling: Sampling::GREEDY,
             document: view.number,
@@ -367,22 +363,19 @@ impl Trip {
         let text = self.rooms.vocab.decode(&answer.ids);
         // An answer that was cut off before it has said what was typed says nothing.
         let text = text.strip_prefix(asked.open.as_str()).unwrap_or_default();
-        let mut exchange = self.exchange();
-        exchange.answer = Some(text.to_owned());
-        let score = sureness(&self.rooms.vocab, &answer, asked.open.len());
-        exchange.score = Some(score);
-        drop(exchange);
+        let typed = asked.open.len();
+        let vocab = &self.rooms.vocab;
+        let (score, branches) = first_line(vocab, &answer, typed, avoid, &prompt.stops);
+        self.tell(text, score);
         let said = |text: &str| Said {
             text: text.to_owned(),
             score,
-            way: way(&self.rooms.vocab, &answer.ids, asked.open.len()),
+            ids: answer.ids.clone(),
+            way: way(vocab, &answer.ids, typed),
+            branches,
         };
         if !matches!(answer.ended, Ended::Failed(_)) && answer.decoded + answer.replayed > 0 {
             placed.set_read();
-            // Other ways are for those who look at alternatives; nobody types along them.
-            if avoid.is_empty() {
-                placed.set_written([&begun, &answer.ids[..]].concat().into());
-            }
         }
         match answer.ended {
             Ended::Stop | Ended::Watch => Ok(said(text)),
@@ -409,26 +402,21 @@ impl Trip {
         (self.rooms.engine.submit(job, watch, send), answer)
     }
 
-    fn settle(&self, said: &Said, situation: &Situation) -> Result<Settled, Why> {
-        let started = Instant::now();
-        let settled = self.settled(&said.text, situation.until);
-        // An empty answer is stored, too: asking again would only give the same.
-        let text = settled
-            .as_ref()
-            .map_or(String::new(), |settled| settled.text.clone());
+    /// Keeps an answer for those who ask the same or type along it. An empty one is kept, too: asking again would only
+    /// give the same.
+    fn store(&self, situation: &Situation, text: String, score: f32) {
+        let answer = cache::Answer { text, score };
         self.with_context(situation, |context| {
-            let score = said.score;
-            self.rooms
-                .store
-                .insert(context, cache::Answer { text, score });
+            self.rooms.store.insert(context, answer);
         });
-        self.took("settle", started);
-        settled
     }
 
-    fn settled(&self, raw: &str, until: Until) -> Result<Settled, Why> {
+    fn settle(&self, raw: &str, until: Until) -> Result<Settled, finish::Why> {
+        let started = Instant::now();
         let Ask { view, offset, .. } = &*self.ask;
-        finish::settle(raw, &question(&view.snapshot, *offset, until)).map_err(Why::Answer)
+        let settled = finish::settle(raw, &question(&view.snapshot, *offset, until));
+        self.took("settle", started);
+        settled
     }
 
     fn fit(&self, settled: Settled, until: Until) -> Result<Shown, Why> {
@@ -510,13 +498,20 @@ impl Trip {
         self.record().took(row, started.elapsed());
     }
 
+    /// Notes what was said, and how likely it is.
+    fn tell(&self, text: &str, score: f32) {
+        let mut exchange = self.exchange();
+        exchange.answer = Some(text.to_owned());
+        exchange.score = Some(score);
+    }
+
     fn note_engine(&self, answer: &engine::Answer) {
         let mut record = self.record();
-        record.tokens_prefilled = answer.prefilled;
-        record.tokens_reused = answer.reused;
-        record.tokens_decoded = answer.decoded;
-        record.tokens_replayed = answer.replayed;
-        record.tokens_looked_up = answer.accepted;
+        record.tokens_prefilled += answer.prefilled;
+        record.tokens_reused = record.tokens_reused.max(answer.reused);
+        record.tokens_decoded += answer.decoded;
+        record.tokens_replayed += answer.replayed;
+        record.tokens_looked_up += answer.accepted;
         record.took("queue", answer.queued);
         record.took("prefill", answer.prefill);
         record.took("decode", answer.decode);

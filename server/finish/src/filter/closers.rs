@@ -61,6 +61,18 @@ pub(crate) fn join(text: &str, ask: &Ask) -> Piece {
     Piece::new(&format!("{text}{break_line}"), 0)
 }
 
+/// The piece whose last closers are those that follow the cursor: what it opens, they close. None if they are others.
+pub(crate) fn shared(piece: &Piece, ask: &Ask) -> Option<Piece> {
+    if piece.replaced > 0 || text::closers_tail(&ask.line_right).is_none() {
+        return None;
+    }
+    let tail = ask.line_right.trim_end();
+    let ends = tail.char_indices().map(|(at, c)| at + c.len_utf8());
+    let end = ends.rev().find(|&end| piece.text.ends_with(&tail[..end]))?;
+    let text = &piece.text[..piece.text.len() - end];
+    Some(Piece::new(text, 0))
+}
+
 /// Bytes of `tail` whose closers the answer says itself.
 fn said(text: &str, ask: &Ask, tail: &str) -> usize {
     let inside = scan(&ask.line_left, None, ask.language).inside;

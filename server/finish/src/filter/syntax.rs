@@ -46,15 +46,30 @@ impl<'a> Gate<'a> {
         }
     }
 
-    /// Lets a piece pass that makes nothing worse.
-    pub(crate) fn admit(&self, piece: &Piece, over: &mut dyn FnMut() -> bool) -> Result<(), Why> {
-        let range = self.offset..self.offset + piece.replaced;
+    /// Whether brackets have partners with a piece that have none now, and nothing is worse.
+    pub(crate) fn mends(&self, piece: &Piece, over: &mut dyn FnMut() -> bool) -> bool {
+        let before = self.before.filter(|before| before.brackets > 0);
+        let both = before.and_then(|before| Some((before, self.after(piece, over)?)));
+        both.is_some_and(|(before, after)| {
+            after.brackets < before.brackets && after.errors <= before.errors
+        })
+    }
+
+    /// What is wrong with the text that has the piece in it.
+    fn after(&self, piece: &Piece, over: &mut dyn FnMut() -> bool) -> Option<Damage> {
         let edit = Edit {
-            range,
+            range: self.offset..self.offset + piece.replaced,
             text: piece.text.clone(),
         };
-        let mut after = || damage(&self.snapshot.edited(&edit), self.offset, over);
-        match self.before.and_then(|before| Some((before, after()?))) {
+        damage(&self.snapshot.edited(&edit), self.offset, over)
+    }
+
+    /// Lets a piece pass that makes nothing worse.
+    pub(crate) fn admit(&self, piece: &Piece, over: &mut dyn FnMut() -> bool) -> Result<(), Why> {
+        let both = self
+            .before
+            .and_then(|before| Some((before, self.after(piece, over)?)));
+        match both {
             Some((before, after)) if after.errors > before.errors => Err(Why::Syntax),
             Some((before, after)) if after.brackets > before.brackets => Err(Why::Brackets),
             Some(_) => self.admit_strings(piece),
@@ -78,7 +93,18 @@ impl<'a> Gate<'a> {
         }
     }
 
+    /// Withholds what leaves more brackets without a partner, on its own lines or on the lines around. Those around alone
+    /// would not do: some of theirs have partners further away, for which a bracket too many can be taken.
     fn admit_unparsed(&self, piece: &Piece) -> Result<(), Why> {
+        let scanned = |left: &str, right: &str| {
+            let kept = right.get(piece.replaced..).unwrap_or_default();
+            let before = scan(&format!("{left}{right}"), None, self.ask.language);
+            let text = format!("{left}{}{kept}", piece.text);
+            (before, scan(&text, None, self.ask.language))
+        };
+        let (before, after) = scanned(&self.ask.line_left, &self.ask.line_right);
+        let closes = after.closed.len() > before.closed.len();
+        let opens = after.open_count() > before.open_count();
         let line = self.snapshot.line_of(self.offset);
         let start = self.snapshot.line_start(line.saturating_sub(LINES_AROUND));
         let end = self
@@ -86,14 +112,8 @@ impl<'a> Gate<'a> {
             .line_start(line.saturating_add(LINES_AROUND + 1));
         let left = self.snapshot.slice(start..self.offset);
         let right = self.snapshot.slice(self.offset..end);
-        let kept = &right[piece.replaced.min(right.len())..];
-        let before = scan(&format!("{left}{right}"), None, self.ask.language);
-        let after = scan(
-            &format!("{left}{}{kept}", piece.text),
-            None,
-            self.ask.language,
-        );
-        if after.imbalance() > before.imbalance() {
+        let (before, after) = scanned(&left, &right);
+        if closes || opens || after.imbalance() > before.imbalance() {
             Err(Why::Brackets)
         } else {
             Ok(())

@@ -63,9 +63,12 @@ impl Trip {
             })
             .await?;
         let until = situation.until;
-        let said = self.generate(standing, until, avoid).await?;
+        let said = self.generate(&standing, until, avoid).await?;
         let (text, way) = (said.text, said.way);
-        let shown = self.on_pool(move |trip| trip.fit(trip.settled(&text, until)?, until));
+        let shown = self.on_pool(move |trip| {
+            let settled = trip.settle(&text, until).map_err(Why::Answer)?;
+            trip.fit(settled, until)
+        });
         Ok((shown.await, way))
     }
 }

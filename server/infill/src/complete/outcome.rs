@@ -124,11 +124,11 @@ impl Record {
         Duration::from_secs_f64(milliseconds / 1000.0)
     }
 
-    /// Notes how long a row took.
+    /// Notes how long a row took, once more if it ran before.
     pub(super) fn took(&mut self, row: &str, time: Duration) {
         // Microseconds are as fine as any of these means something.
         let milliseconds = time.as_micros() as f64 / 1000.0;
-        self.timings_ms.insert(row.to_owned(), milliseconds);
+        *self.timings_ms.entry(row.to_owned()).or_default() += milliseconds;
     }
 }
 

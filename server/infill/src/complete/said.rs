@@ -1,7 +1,8 @@
-//! What the model said at a cursor, and how sure it was.
+//! What the model said at a cursor, how sure it was, and where it might have said something else.
 //!
 //! Takes the engine's answer, which may begin with what was typed since the question; gives what counts behind that.
 
+use engine::Answer;
 use vocab::Vocab;
 
 /// What the model said.
@@ -10,24 +11,54 @@ pub(super) struct Said {
     pub(super) text: String,
     /// How likely it finds the first line of that, 0 to 1.
     pub(super) score: f32,
+    /// The tokens of its answer, those of what was typed included.
+    pub(super) ids: Vec<u32>,
     /// Its tokens up to the first that says more than what was typed: where another answer may begin to differ.
     pub(super) way: Vec<u32>,
+    /// Where another first line may begin: other ways than those that this answer avoided.
+    pub(super) branches: Vec<Branch>,
+}
+
+/// Where another answer leaves one that was heard.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Branch {
+    /// No answer there has a first line that is likelier.
+    pub(super) bound: f32,
+    /// What the model must not say to go there: each ends with a token that must not follow those before it.
+    pub(super) avoid: Vec<Vec<u32>>,
 }
 
 /// The probability that the model gives to the first line of its answer behind `typed` bytes, empty lines before it and
-/// its end included.
-pub(super) fn sureness(vocab: &Vocab, answer: &engine::Answer, typed: usize) -> f32 {
+/// its end included; and the branches on the way. `avoided` is what it must not say; one of `stops` may end it.
+pub(super) fn first_line(
+    vocab: &Vocab,
+    answer: &Answer,
+    typed: usize,
+    avoided: &[Vec<u32>],
+    stops: &[u32],
+) -> (f32, Vec<Branch>) {
     let mut text: Vec<u8> = Vec::new();
     let mut sum = 0.0;
-    for (place, logprob) in answer.logprobs.iter().enumerate() {
+    let mut branches = Vec::new();
+    for (place, (logprob, runner_up)) in answer.logprobs.iter().zip(&answer.runners_up).enumerate()
+    {
         // Of the token that says the last of what was typed, its beginning was no choice.
         let was_typed = text.len() < typed;
         // A stop token has no id in the answer and ends the line.
-        let bytes = answer.ids.get(place).map_or(&[][..], |&id| vocab.bytes(id));
-        text.extend_from_slice(bytes);
+        let chosen = answer.ids.get(place);
+        text.extend_from_slice(chosen.map_or(&[], |&id| vocab.bytes(id)));
         let said = text.get(typed..).unwrap_or_default();
         if was_typed && said.is_empty() {
             continue;
+        }
+        let bound = f32::exp(sum + runner_up);
+        if bound > 0.0 {
+            let taken = chosen.map_or(stops, std::slice::from_ref);
+            let taken = taken
+                .iter()
+                .map(|&id| [&answer.ids[..place], &[id]].concat());
+            let avoid = avoided.iter().cloned().chain(taken).collect();
+            branches.push(Branch { bound, avoid });
         }
         sum += logprob;
         if said
@@ -38,7 +69,7 @@ pub(super) fn sureness(vocab: &Vocab, answer: &engine::Answer, typed: usize) -> 
             break;
         }
     }
-    sum.exp()
+    (sum.exp(), branches)
 }
 
 /// The tokens up to the first that goes beyond so many bytes.

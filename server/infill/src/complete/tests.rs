@@ -366,5 +366,6 @@ fn answered() -> engine::Answer {
         prefill: Duration::ZERO,
         decode: Duration::ZERO,
         logprobs: Vec::new(),
+        runners_up: Vec::new(),
     }
 }
