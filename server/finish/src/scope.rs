@@ -81,6 +81,9 @@ fn block_end(answer: &str, ask: &Ask, whole: bool) -> Option<usize> {
         }
     });
     let first = lines.next()?;
+    if ask.starts_line() && first.ended && matches!(first.kind(), Kind::Closer) {
+        return Some(first.end);
+    }
     let base = base(&first, ask);
     let mut kept = first.end;
     let in_body = ask.starts_line() && base > 0;

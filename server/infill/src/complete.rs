@@ -10,6 +10,7 @@ mod ahead;
 mod alternatives;
 pub mod anchors;
 mod best;
+mod encoded;
 mod newest;
 mod outcome;
 mod reader;
@@ -294,11 +295,10 @@ impl Trip {
         let sides = self.rooms.recall.is_some().then(|| {
             let hole = anchor.hole();
             let text = &self.ask.view.snapshot;
-            let encoded = |side| Arc::from(self.rooms.vocab.encode(&text.slice(side)));
-            [
-                encoded(hole.start.saturating_sub(RECALLED)..hole.start),
-                encoded(hole.end..hole.end + RECALLED),
-            ]
+            let left = text.slice(hole.start.saturating_sub(RECALLED)..hole.start);
+            let right = text.slice(hole.end..hole.end + RECALLED);
+            let Rooms { anchors, vocab, .. } = &*self.rooms;
+            anchors.encode(self.ask.view.number, [left, right], vocab)
         });
         Ok(Placed::new(anchor, extent, sides))
     }

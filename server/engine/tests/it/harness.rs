@@ -216,7 +216,6 @@ pub fn plain(model: &Model, job: &Job, mut watch: impl Watch) -> Plain {
         ids: Vec::new(),
         ended: Ended::Length,
         logprobs: Vec::new(),
-        runners_up: Vec::new(),
     };
     if job.max_tokens == 0 {
         return plain;

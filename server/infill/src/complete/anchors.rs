@@ -6,6 +6,7 @@
 //! caches are the engine's, and one that it has dropped is only a slower answer.
 
 use std::collections::VecDeque;
+use std::mem;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,6 +16,8 @@ use prompt::{Anchor, Asked};
 use text::Snapshot;
 use tokio::sync::watch;
 use vocab::Vocab;
+
+use super::encoded::Lines;
 
 /// Anchors kept for a document: a small and a full window for the place where the user types and for
 /// those where the user was before.
@@ -160,6 +163,8 @@ struct Place {
     placed: VecDeque<Arc<Placed>>,
     /// Text of the file outside of the window.
     surroundings: Vec<Arc<[u32]>>,
+    /// The lines around its blanks as tokens.
+    lines: Lines,
     /// What was shown last.
     shown: Option<Arc<[u32]>>,
     /// What the model is reading ahead of time.
@@ -203,6 +208,16 @@ impl Anchors {
                 .reading
                 .take_if(|reading| Arc::ptr_eq(&reading.placed, placed));
         }
+    }
+
+    /// The text on both sides of a blank as tokens.
+    pub fn encode(&self, document: u64, sides: [String; 2], vocab: &Vocab) -> [Arc<[u32]>; 2] {
+        // Taken out, so that no guard of the map is held meanwhile.
+        let place = self.documents.get_mut(&document);
+        let mut lines = place.map_or_else(Lines::default, |mut place| mem::take(&mut place.lines));
+        let encoded = lines.encode(sides, vocab);
+        self.documents.entry(document).or_default().lines = lines;
+        encoded
     }
 
     /// Notes what was shown. If it is not accepted, parts of it may still be what the user wants.

@@ -93,11 +93,12 @@ impl Trip {
             .map_or(String::new(), |settled| settled.text);
         self.on_pool(move |trip| {
             trip.store(&situation, kept, said.score);
+            let settled = settled.map_err(Why::Answer)?;
             if trip.is_unsure(said.score) {
                 return Err(Why::Unsure);
             }
             // Meanwhile the text may have changed once more.
-            trip.fit(settled.map_err(Why::Answer)?, until)
+            trip.fit(settled, until)
         })
         .await
     }

@@ -60,6 +60,15 @@ impl Scene {
         .await
     }
 
+    /// As when a key was pressed there.
+    async fn typing(&self) -> Outcome {
+        let ask = Ask {
+            class: Class::Keystroke,
+            ..self.ask()
+        };
+        complete(Arc::clone(&self.rooms), Arc::clone(&self.documents), ask).await
+    }
+
     /// Stores an answer for the place where the cursor is now.
     fn store(&self, answer: &str) {
         let trip = Trip {
@@ -171,8 +180,11 @@ async fn a_cursor_inside_what_was_said_gets_the_rest_without_a_step_of_the_model
         let cut = start + line.len() * eighth / 8;
         let marked = format!("{}‸{}", &TEXT[..cut], &TEXT[start + line.len() - 1..]);
         let mut scene = Scene::new(&marked);
-        let first = scene.complete().await;
-        let Some(text) = ghost(&first).map(str::to_owned) else {
+        // No answer is likelier than this, so that nothing is asked for beside the first.
+        let rooms = Arc::get_mut(&mut scene.rooms).expect("nobody else has the rooms yet");
+        rooms.model.threshold = Some(1.0);
+        let first = scene.typing().await;
+        let (Some(text), Err(Why::Unsure)) = (first.exchange.answer, first.shown) else {
             continue;
         };
         let line = text.lines().next().unwrap_or_default().to_owned();
@@ -180,12 +192,12 @@ async fn a_cursor_inside_what_was_said_gets_the_rest_without_a_step_of_the_model
         for (at, c) in line[..last].char_indices() {
             scene.typed(&c.to_string());
             scene.rooms.store.clear();
-            let outcome = scene.complete().await;
+            let outcome = scene.typing().await;
             let record = &outcome.record;
             if record.cache == "none" {
                 continue;
             }
-            // What is shown may begin otherwise than what the model wrote: finishing aligned it.
+            // The model may have begun with a blank that the cursor stands behind already.
             if at == 0 && record.tokens_replayed == 0 {
                 break;
             }
@@ -285,18 +297,11 @@ async fn below_its_threshold_a_model_is_silent_unless_it_is_asked() {
     let mut scene = Scene::new(SCENE);
     let rooms = Arc::get_mut(&mut scene.rooms).expect("nobody else has the rooms yet");
     rooms.model.threshold = Some(1.1);
-    let typing = |scene: &Scene| {
-        let ask = Ask {
-            class: Class::Keystroke,
-            ..scene.ask()
-        };
-        complete(Arc::clone(&scene.rooms), Arc::clone(&scene.documents), ask)
-    };
     let asked = scene.complete().await;
     let score = asked.exchange.score.expect("the model was asked");
     assert!(score > 0.0 && score <= 1.0, "{score}");
     assert!(asked.shown.is_ok(), "{:?}", asked.shown);
-    let silent = typing(&scene).await;
+    let silent = scene.typing().await;
     assert!(
         matches!(silent.shown, Err(Why::Unsure)),
         "{:?}",
@@ -307,13 +312,13 @@ async fn below_its_threshold_a_model_is_silent_unless_it_is_asked() {
     // Typed along, the model is asked anew: it may be sure by now.
     let text = ghost(&asked).expect("it was shown").to_owned();
     scene.typed(&text[..1]);
-    let along = typing(&scene).await;
+    let along = scene.typing().await;
     assert_eq!(along.record.cache, "miss");
     assert!(along.exchange.score.is_some_and(|now| now >= score * 0.99));
 
     let rooms = Arc::get_mut(&mut scene.rooms).expect("the questions are over");
     rooms.model.threshold = Some(0.0);
-    let shown = typing(&scene).await;
+    let shown = scene.typing().await;
     assert!(shown.shown.is_ok(), "{:?}", shown.shown);
 }
 
@@ -327,9 +332,11 @@ fn the_score_is_that_of_the_first_line_behind_what_was_typed() {
         let answer = engine::Answer {
             ids: pieces,
             logprobs: vec![0.5f32.ln(); count],
+            runners_up: vec![0.25f32.ln(); count],
             ..answered()
         };
-        -sureness(&vocab, &answer, typed).log2().round()
+        let (score, _) = first_line(&vocab, &answer, typed, &[], &[]);
+        -score.log2().round()
     };
     assert_eq!(halvings(&["a", "b"], true, 0), 3.0, "the stop counts");
     assert_eq!(halvings(&["a", "b"], false, 0), 2.0);
@@ -349,6 +356,86 @@ fn the_score_is_that_of_the_first_line_behind_what_was_typed() {
         "empty lines are passed"
     );
     assert_eq!(halvings(&[], false, 0), 0.0);
+}
+
+#[test]
+fn another_line_may_begin_at_every_token_of_the_first() {
+    let vocab = vocab::fixture::vocab();
+    let pieces = ["x", "a", "\n", "b"].map(|text| vocab.encode(text)[0]);
+    let [x, a, newline, _] = pieces;
+    let answer = engine::Answer {
+        ids: pieces.to_vec(),
+        logprobs: vec![0.5f32.ln(); 4],
+        runners_up: [0.1f32, 0.25, 0.0, 0.5].map(f32::ln).to_vec(),
+        ..answered()
+    };
+    let avoided = [vec![7]];
+    let branches = |typed| first_line(&vocab, &answer, typed, &avoided, &[]).1;
+    let bounds: Vec<f32> = branches(0).iter().map(|branch| branch.bound).collect();
+    assert_eq!(bounds.len(), 2, "none where nothing else may come");
+    assert!(
+        (bounds[0] - 0.1).abs() < 1e-6 && (bounds[1] - 0.125).abs() < 1e-6,
+        "{bounds:?}"
+    );
+    assert_eq!(branches(0)[1].avoid, [vec![7], vec![x, a]]);
+    assert_eq!(branches(1).len(), 1, "what was typed is not in question");
+    assert_eq!(branches(1)[0].avoid, [vec![7], vec![x, a]]);
+
+    // Where the answer ends, it may go on; several tokens may have ended it.
+    let ended = engine::Answer {
+        ids: vec![x],
+        logprobs: vec![-1.0; 2],
+        runners_up: vec![f32::NEG_INFINITY, -0.5],
+        ..answered()
+    };
+    let (_, branches) = first_line(&vocab, &ended, 0, &[], &[3, newline]);
+    assert_eq!(branches.len(), 1);
+    assert_eq!(branches[0].avoid, [vec![x, 3], vec![x, newline]]);
+}
+
+#[tokio::test]
+async fn the_likeliest_of_the_answers_is_shown() {
+    let texts = [
+        "for i in range(10):\n    total ‸\nprint(total)\n",
+        "import os\n\n\ndef read(path):\n    with open(‸\n",
+        "class Point:\n    def __init__(self, x, y):\n        ‸\n",
+        "def area(width, height):\n    return ‸\n\nprint(area(2, 3))\n",
+        "values = [1, 2]\nif ‸\n    print(values)\n",
+        "def main():\n    try:\n        run()\n    except ‸\n",
+    ];
+    let mut better = 0;
+    let mut instead = 0;
+    for text in texts {
+        let scene = Scene::new(text);
+        let trip = Trip::new(
+            Arc::clone(&scene.rooms),
+            Arc::clone(&scene.documents),
+            scene.ask(),
+        );
+        let situation = trip.situate().expect("a place to complete");
+        let standing = trip.stand(&situation).expect("a question");
+        let first = trip.generate(&standing, situation.until, &[]).await;
+        let first = first.expect("the model answers");
+        let settled = trip.settle(&first.text, situation.until);
+        let can_be_shown = settled.is_ok_and(|settled| trip.fit(settled, situation.until).is_ok());
+
+        let Outcome {
+            shown, exchange, ..
+        } = scene.complete().await;
+        let score = exchange.score.expect("the model was asked");
+        match (can_be_shown, shown.is_ok()) {
+            (true, true) => assert!(
+                score >= first.score * 0.999,
+                "{text}: {score} {}",
+                first.score
+            ),
+            (true, false) => panic!("{text}: what could be shown was lost"),
+            (false, shown) => instead += usize::from(shown),
+        }
+        better += usize::from(score > first.score);
+    }
+    assert!(better > 0, "no search found a likelier line");
+    assert!(instead > 0, "no search found one that can be shown");
 }
 
 /// An answer without anything in it.
