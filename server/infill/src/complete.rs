@@ -507,8 +507,11 @@ impl Trip {
 
     fn note_engine(&self, answer: &engine::Answer) {
         let mut record = self.record();
-        record.tokens_prefilled += answer.prefilled;
-        record.tokens_reused = record.tokens_reused.max(answer.reused);
+        // A question that is put again, for another answer, has been read.
+        if !record.timings_ms.contains_key("queue") {
+            record.tokens_prefilled = answer.prefilled;
+            record.tokens_reused = answer.reused;
+        }
         record.tokens_decoded += answer.decoded;
         record.tokens_replayed += answer.replayed;
         record.tokens_looked_up += answer.accepted;

@@ -123,16 +123,17 @@ export class Client {
 
   /**
    * Cuts a line of a document where the server has a suggestion: which places have one is the model's
-   * affair. Gives the place, the answer, its item, and what is new in it; `wanted` may refuse that.
+   * affair. Gives the place, the answer, its item, and what is new in it; `wanted` may refuse that. `asked` is how it
+   * is asked for.
    */
-  async resume(uri, wanted = () => true) {
+  async resume(uri, wanted = () => true, asked = {}) {
     const whole = this.texts.get(uri);
     for (const place of places(whole)) {
       const { end } = lines(whole).find((line) => line.end >= place);
       const at = positionAt(whole, place, this.encoding);
       const cut = { start: at, end: positionAt(whole, end, this.encoding) };
       await this.change(uri, [{ range: cut, text: '' }]);
-      const answer = await this.complete(uri, at);
+      const answer = await this.complete(uri, at, asked);
       const [item] = answer.items;
       const added = item && this.accepted(uri, item).slice(place, this.accepted(uri, item).length - (whole.length - end));
       if (added && wanted(added, at)) return { at, answer, item, added };

@@ -10,6 +10,8 @@ afterEach(killLeftovers);
 
 const ENCODINGS = ['utf-8', 'utf-16', 'utf-32'];
 const offering = (encoding) => ({ capabilities: { general: { positionEncodings: [encoding] } } });
+// Asked by hand a model says what it is unsure of, too.
+const BY_HAND = { context: { triggerKind: Trigger.Invoked } };
 // Wide characters at the start of most lines, and CRLF between them.
 const GO = readFileSync(new URL('../../data/try/user.go', import.meta.url), 'utf8')
   .replace(/^(\s*)(?=[a-z])/gm, '$1/* é🦀 */ ')
@@ -48,7 +50,7 @@ for (const encoding of ENCODINGS) {
     const { at, item } = await client.resume(uri, (added, { line }) => {
       const { start, end } = lines(client.texts.get(uri))[line];
       return client.texts.get(uri).slice(start, end).includes('🦀 */ ');
-    });
+    }, BY_HAND);
     assertFits(client, uri, at, item);
   }));
 }
@@ -144,8 +146,7 @@ for (const encoding of ENCODINGS) {
     for (const place of [...Array.from({ length: 12 }, () => anOffset(whole, number)), ...ends.slice(-20)]) {
       const at = positionAt(whole, place, encoding);
       // Asked by hand, since what the server reads on its own depends on where a cursor was before.
-      const byHand = { context: { triggerKind: Trigger.Invoked } };
-      const [edited, opened] = [await client.complete(uri, at, byHand), await client.complete(twin, at, byHand)];
+      const [edited, opened] = [await client.complete(uri, at, BY_HAND), await client.complete(twin, at, BY_HAND)];
       assert.deepEqual(edited.items, opened.items, `at ${at.line}:${at.character}`);
       // The twin's text has been read for the other already.
       const read = ({ infill }) => infill.tokens_prefilled + infill.tokens_reused;
