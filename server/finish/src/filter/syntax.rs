@@ -1,8 +1,10 @@
 //! Answers that break what could be read before.
 //!
 //! The text with the item in it is parsed and compared with the text without: it may not have more
-//! syntax errors, nor more brackets without a partner. A file that is broken already, as every file
+//! syntax errors, in all or on the item's lines, nor more brackets without a partner. A file that is broken already, as every file
 //! is while it is typed in, stays as it is or gets better.
+
+use std::ops::Range;
 
 use text::{Edit, Snapshot, Tree};
 
@@ -18,7 +20,16 @@ const LINES_AROUND: usize = 40;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Damage {
     errors: usize,
+    /// Errors that touch the lines of the item. Of a long text a part is parsed, and a bracket that it lacks at its end
+    /// may be found here instead, which leaves the sum as it was.
+    near: usize,
     brackets: usize,
+}
+
+impl Damage {
+    fn has_more_errors(self, before: Damage) -> bool {
+        self.errors > before.errors || self.near > before.near
+    }
 }
 
 /// Compares a text with what would become of it.
@@ -42,7 +53,7 @@ impl<'a> Gate<'a> {
             snapshot,
             offset,
             ask,
-            before: damage(snapshot, offset, over),
+            before: damage(snapshot, offset..offset, over),
         }
     }
 
@@ -51,7 +62,7 @@ impl<'a> Gate<'a> {
         let before = self.before.filter(|before| before.brackets > 0);
         let both = before.and_then(|before| Some((before, self.after(piece, over)?)));
         both.is_some_and(|(before, after)| {
-            after.brackets < before.brackets && after.errors <= before.errors
+            after.brackets < before.brackets && !after.has_more_errors(before)
         })
     }
 
@@ -61,7 +72,8 @@ impl<'a> Gate<'a> {
             range: self.offset..self.offset + piece.replaced,
             text: piece.text.clone(),
         };
-        damage(&self.snapshot.edited(&edit), self.offset, over)
+        let item = self.offset..self.offset + piece.text.len();
+        damage(&self.snapshot.edited(&edit), item, over)
     }
 
     /// Lets a piece pass that makes nothing worse.
@@ -70,7 +82,7 @@ impl<'a> Gate<'a> {
             .before
             .and_then(|before| Some((before, self.after(piece, over)?)));
         match both {
-            Some((before, after)) if after.errors > before.errors => Err(Why::Syntax),
+            Some((before, after)) if after.has_more_errors(before) => Err(Why::Syntax),
             Some((before, after)) if after.brackets > before.brackets => Err(Why::Brackets),
             Some(_) => self.admit_strings(piece),
             None => self
@@ -122,16 +134,22 @@ impl<'a> Gate<'a> {
 }
 
 /// What is wrong with a snapshot, if its own tree can be had in time. Counting takes time, too, in a long file.
-fn damage(snapshot: &Snapshot, offset: usize, over: &mut dyn FnMut() -> bool) -> Option<Damage> {
+fn damage(
+    snapshot: &Snapshot,
+    item: Range<usize>,
+    over: &mut dyn FnMut() -> bool,
+) -> Option<Damage> {
     if over() {
         return None;
     }
-    let syntax = snapshot.syntax_near(offset, over)?;
+    let syntax = snapshot.syntax_near(item.start, over)?;
     // Past the deadline the tree is an earlier text's and knows nothing of the cursor's place.
     snapshot.parsed()?;
-    let tree = snapshot.tree_near(offset, over)?;
+    let tree = snapshot.tree_near(item.start, over)?;
+    let start = snapshot.line_start(snapshot.line_of(item.start));
     Some(Damage {
         errors: syntax.errors(),
+        near: syntax.errors_in(start..item.end),
         brackets: brackets(&tree),
     })
 }
