@@ -65,6 +65,9 @@ mod pull;
 // The grammars' queries: each compiles, and captures what the carets under real code point at.
 mod queries;
 
+// Kernels for GPUs: compilers take them, and the committed PTX is theirs.
+mod kernels;
+
 // Translations on two Ray nodes, one of which dies: each unit is done once.
 mod ray;
 

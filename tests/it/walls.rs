@@ -42,6 +42,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("serde_json", &["infill", "vocab", "glm"]),
     ("tokenizers", &["vocab"]),
     ("candle", &["glm"]),
+    ("cudarc", &["glm"]),
     ("memmap2", &["glm"]),
     ("tree-sitter", &["grammars", "text"]),
     ("ropey", &["text"]),

@@ -16,6 +16,7 @@ const KEYS = [
   'threads',
   'window',
   'memory',
+  'vram',
 ] as const;
 
 /** What `initializationOptions.infill` and `workspace/didChangeConfiguration` say. */

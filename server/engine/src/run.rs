@@ -12,12 +12,8 @@ use crate::{
     session::{self, Session, places},
     speculate::{self, Drafter},
 };
-use glm::{Chunk, Logits, Part, Want};
+use glm::{Chunk, KvCache, Logits, Model, Part, Want};
 use std::time::{Duration, Instant};
-
-/// Tokens of a prompt run in one pass, so that what was run is kept when the job ends early. Larger passes are hardly
-/// faster. Part A of a prefix model has to be run as a whole.
-const CHUNK: usize = 128;
 
 /// Tokens of a prompt that another sequence must have run beyond what a job's own session has, so that they are copied:
 /// copying a token costs about a hundredth of running it, and all those before it are copied, too.
@@ -32,6 +28,9 @@ pub(crate) struct Run {
     session: Session,
     /// The model's context.
     context: usize,
+    /// Tokens of a prompt run in one pass, so that what was run is kept when the job ends early. Part A of a prefix model
+    /// has to be run as a whole.
+    chunk: usize,
     /// Tokens of the prompt that the session began with.
     known: usize,
     /// Whether the session holds this job's tokens and no others.
@@ -80,12 +79,13 @@ impl Flight<'_> {
 
 impl Run {
     /// A job in a session that begins with `known` tokens of its prompt, which is not empty.
-    pub(crate) fn new(ticket: Ticket, session: Session, known: usize, context: usize) -> Run {
+    pub(crate) fn new(ticket: Ticket, session: Session, known: usize, model: &Model) -> Run {
         Run {
             answer: Answer::empty(Ended::Length, ticket.submitted.elapsed()),
             ticket,
             session,
-            context,
+            context: model.config().context,
+            chunk: model.chunk(),
             known,
             is_laid: false,
             rows: Rows::default(),
@@ -115,6 +115,11 @@ impl Run {
     /// Bytes of its session.
     pub(crate) fn bytes(&self) -> usize {
         self.session.bytes()
+    }
+
+    /// Forgets what was run for it, but none of its tokens; it goes on in this empty cache.
+    pub(crate) fn forget(&mut self, kv: KvCache) {
+        self.session.kv = kv;
     }
 
     /// Whether there is nothing more to do.
@@ -223,10 +228,10 @@ impl Run {
         let start = self.session.kv.len();
         let whole = self.session.len();
         let mut end = whole;
-        if whole - start > CHUNK {
-            end = (start + CHUNK).max(self.session.part_a());
+        if whole - start > self.chunk {
+            end = (start + self.chunk).max(self.session.part_a());
             // A small rest is not worth a pass of its own.
-            if whole.saturating_sub(end) <= CHUNK / 4 {
+            if whole.saturating_sub(end) <= self.chunk / 4 {
                 end = whole;
             }
         }

@@ -93,6 +93,11 @@ impl Store {
         }
     }
 
+    /// Drops all.
+    pub(crate) fn clear(&mut self) {
+        self.resting.clear();
+    }
+
     /// The sessions.
     pub(crate) fn resting(&self) -> &[Session] {
         &self.resting

@@ -3,7 +3,8 @@
 //! Takes tickets from the inbox, gives each its answer, exactly once. Before each pass it decides for whom: keystrokes
 //! and invoked jobs, then look-ahead, then batch work. While a pass of the latter two runs, it looks at the inbox
 //! before each layer, and whatever is more urgent is run at once, in a pass within the pass. A job that panics is
-//! answered `Failed`, and the thread lives on.
+//! answered `Failed`, and the thread lives on. If the device fails that the model runs on, the model is loaded again to
+//! run on the processor, and the jobs in work go on there with the tokens that they have.
 
 use crate::{
     Answer, Cancel, Counters, Ended, Job, Load, Watch,
@@ -17,12 +18,9 @@ use glm::{Error, Model, Workspace};
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
-
-/// Most batch jobs side by side, and most sequences in a pass: with more, memory is no longer what a pass waits for.
-const SIDE_BY_SIDE: usize = 16;
 
 /// The engine, from outside. Clones share the one thread; when the last is dropped, all jobs are cancelled and the
 /// thread ends.
@@ -34,6 +32,23 @@ pub struct Engine {
 struct Handle {
     inbox: Arc<Inbox>,
     tally: Arc<Tally>,
+    place: Arc<Mutex<Place>>,
+}
+
+/// Where the model runs.
+#[derive(Debug, Default)]
+struct Place {
+    /// On what.
+    on: String,
+    /// Why it does not run any more where it was loaded.
+    trouble: Option<String>,
+}
+
+impl Handle {
+    fn place(&self) -> MutexGuard<'_, Place> {
+        // It is whole between any two statements.
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Drop for Handle {
@@ -43,27 +58,38 @@ impl Drop for Handle {
 }
 
 impl Engine {
-    /// Starts the thread that owns the model. What it keeps of earlier jobs takes at most `kv_bytes`, those that run
-    /// included; these alone may take more.
+    /// Starts the thread that owns the model. What it keeps of earlier jobs takes at most `kv_bytes`, or what the model's
+    /// device has room for, those that run included; these alone may take more.
     ///
     /// # Panics
     /// If the system cannot start a thread.
     pub fn start(model: Model, kv_bytes: usize) -> Engine {
         let inbox = Arc::new(Inbox::default());
         let tally = Arc::new(Tally::default());
+        let place = Arc::new(Mutex::new(Place {
+            on: model.place(),
+            trouble: None,
+        }));
         let desk = Desk {
             inbox: inbox.clone(),
             tally: tally.clone(),
-            store: Store::new(kv_bytes),
+            store: Store::new(model.kv_room().unwrap_or(kv_bytes)),
             runs: Vec::new(),
             aloft_bytes: 0,
+            place: place.clone(),
+            kv_bytes,
+            lost: None,
         };
         std::thread::Builder::new()
             .name("engine".to_owned())
-            .spawn(move || desk.work(&model))
+            .spawn(move || desk.work(model))
             .expect("a process that just loaded a model can start one more thread");
         Engine {
-            handle: Arc::new(Handle { inbox, tally }),
+            handle: Arc::new(Handle {
+                inbox,
+                tally,
+                place,
+            }),
         }
     }
 
@@ -88,6 +114,25 @@ impl Engine {
         self.handle.inbox.load()
     }
 
+    /// What the model runs on.
+    pub fn place(&self) -> String {
+        self.handle.place().on.clone()
+    }
+
+    /// Why the model does not run any more on the device that it was loaded on, if it does not.
+    pub fn trouble(&self) -> Option<String> {
+        self.handle.place().trouble.clone()
+    }
+
+    /// The same, asked later; does not keep the engine running.
+    pub fn trouble_later(&self) -> impl Fn() -> Option<String> + Send + use<> {
+        let place = Arc::clone(&self.handle.place);
+        move || {
+            let place = place.lock().unwrap_or_else(PoisonError::into_inner);
+            place.trouble.clone()
+        }
+    }
+
     /// What was done so far.
     pub fn counters(&self) -> Counters {
         self.handle.tally.read()
@@ -103,17 +148,66 @@ struct Desk {
     runs: Vec<Run>,
     /// Bytes of the sessions that the pass which is running is for.
     aloft_bytes: usize,
+    place: Arc<Mutex<Place>>,
+    /// Most bytes of sessions while the model runs on the processor.
+    kv_bytes: usize,
+    /// What the model's device said when it failed.
+    lost: Option<String>,
+}
+
+/// Why a pass did not come to its end.
+enum Failure {
+    /// Nobody wants it any more, or the device is lost.
+    Halted,
+    /// The jobs, or one of them, cannot be run.
+    Jobs(String),
+    /// The device has no memory left.
+    Full(String),
+    /// The device failed.
+    Device(String),
 }
 
 impl Desk {
-    fn work(mut self, model: &Model) {
+    fn work(mut self, mut model: Model) {
         // One for passes, one for passes within them.
         let mut work = [model.workspace(), model.workspace()];
         loop {
-            let has_worked = self.turn(model, &mut work, Rank::Batch, &[]);
-            if !has_worked && !self.inbox.wait() {
+            let has_worked = self.turn(&model, &mut work, Rank::Batch, &[]);
+            if let Some(why) = self.lost.take() {
+                self.recover(&mut model, &mut work, why);
+            } else if !has_worked && !self.inbox.wait() {
                 return;
             }
+        }
+    }
+
+    /// Goes on without the model's device, which has failed: on the processor, with the tokens that the jobs have and
+    /// without what was run for them.
+    fn recover(&mut self, model: &mut Model, work: &mut [Workspace], why: String) {
+        self.store.clear();
+        let reloaded = model.on_cpu();
+        let trouble = match &reloaded {
+            Ok(_) => format!("{why}; the processor runs the model now"),
+            Err(error) => format!("{why}; it cannot be loaded for the processor: {error}"),
+        };
+        let has_recovered = reloaded.is_ok();
+        if let Ok(reloaded) = reloaded {
+            *model = reloaded;
+            self.store = Store::new(self.kv_bytes);
+        }
+        work.iter_mut().for_each(|work| *work = model.workspace());
+        // Before any job is answered, so that whoever hears of an answer can ask what happened.
+        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = Place {
+            on: model.place(),
+            trouble: Some(trouble.clone()),
+        };
+        if has_recovered {
+            self.runs.iter_mut().for_each(|run| run.forget(model.kv()));
+            return;
+        }
+        for mut run in std::mem::take(&mut self.runs) {
+            run.fail(trouble.clone());
+            self.end(run);
         }
     }
 
@@ -126,9 +220,12 @@ impl Desk {
         least: Rank,
         aloft: &[Flight],
     ) -> bool {
+        if self.lost.is_some() {
+            return false;
+        }
         self.sweep();
         self.admit(model, least, aloft);
-        let batch = self.pick(least);
+        let batch = self.pick(least, model.side_by_side());
         let has_work = !batch.is_empty();
         if let (true, [mine, within @ ..]) = (has_work, work) {
             self.pass(model, batch, mine, within);
@@ -168,7 +265,7 @@ impl Desk {
             self.unseat(model, &ticket.job);
             self.begin(model, ticket);
         }
-        for (rank, most) in [(Rank::Ahead, 1), (Rank::Batch, SIDE_BY_SIDE)] {
+        for (rank, most) in [(Rank::Ahead, 1), (Rank::Batch, model.side_by_side())] {
             let is_free = |desk: &Desk| {
                 let mut runs = desk.runs.iter();
                 rank <= least
@@ -207,14 +304,14 @@ impl Desk {
         let part_a = part_a(model, &ticket.job);
         let used = self.used();
         let (session, known) = self.store.take(&ticket.job, part_a, used, || model.kv());
-        let mut run = Run::new(ticket, session, known, model.config().context);
+        let mut run = Run::new(ticket, session, known, model);
         guard(&mut run, Run::replay);
         self.keep(run);
     }
 
     /// Those jobs of rank `least` or above that the next pass is for, most urgent first: one that has a prompt to run,
-    /// or all that are decoding.
-    fn pick(&mut self, least: Rank) -> Vec<Run> {
+    /// or all that are decoding, but `most` of them.
+    fn pick(&mut self, least: Rank, most: usize) -> Vec<Run> {
         self.runs.sort_by_key(|run| {
             let newest_first = run.rank() == Rank::Interactive;
             let order = run.number() ^ if newest_first { u64::MAX } else { 0 };
@@ -231,7 +328,7 @@ impl Desk {
         let count = self.runs.iter().filter(|run| run.rank() == rank).count();
         match self.runs[..count].iter().position(|run| !run.is_decoding()) {
             Some(index) => vec![self.runs.remove(index)],
-            None => self.runs.drain(..count.min(SIDE_BY_SIDE)).collect(),
+            None => self.runs.drain(..count.min(most)).collect(),
         }
     }
 
@@ -262,15 +359,18 @@ impl Desk {
                     self.tally.step(rank);
                 }
             }
-            Err(None) => {}
-            Err(Some(_)) if batch.len() > 1 => {
+            Err(Failure::Halted) => {}
+            Err(Failure::Jobs(_)) if batch.len() > 1 => {
                 // Only the one that is at fault is to fail.
                 for run in batch {
                     self.pass(model, vec![run], work, within);
                 }
                 return;
             }
-            Err(Some(why)) => batch.iter_mut().for_each(|run| run.fail(why.clone())),
+            Err(Failure::Jobs(why)) => batch.iter_mut().for_each(|run| run.fail(why.clone())),
+            // What is kept for jobs to come gives way to those that are here, once.
+            Err(Failure::Full(_)) if !self.store.resting().is_empty() => self.store.clear(),
+            Err(Failure::Full(why) | Failure::Device(why)) => self.lost = Some(why),
         }
         batch.into_iter().for_each(|run| self.keep(run));
         let used = self.used();
@@ -291,14 +391,14 @@ impl Desk {
         }
     }
 
-    /// The pass itself. The error is none if the pass was halted.
+    /// The pass itself.
     fn forward(
         &mut self,
         model: &Model,
         batch: &mut [Run],
         work: &mut Workspace,
         within: &mut [Workspace],
-    ) -> Result<(), Option<String>> {
+    ) -> Result<(), Failure> {
         let lets_others_in = batch[0].rank() > Rank::Interactive && !within.is_empty();
         if lets_others_in {
             self.aloft_bytes = batch.iter().map(Run::bytes).sum();
@@ -318,11 +418,13 @@ impl Desk {
         let pass = || model.forward(&mut parts, work, &mut between);
         let outcome = match catch_unwind(AssertUnwindSafe(pass)) {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(Error::Halted)) => Err(None),
-            Ok(Err(error)) => Err(Some(error.to_string())),
+            Ok(Err(Error::Halted)) => Err(Failure::Halted),
+            Ok(Err(error @ Error::OutOfMemory { .. })) => Err(Failure::Full(error.to_string())),
+            Ok(Err(error)) if error.is_devices() => Err(Failure::Device(error.to_string())),
+            Ok(Err(error)) => Err(Failure::Jobs(error.to_string())),
             Err(panic) => {
                 *work = model.workspace();
-                Err(Some(message(&*panic)))
+                Err(Failure::Jobs(message(&*panic)))
             }
         };
         if lets_others_in {
@@ -337,6 +439,9 @@ impl Desk {
         self.sweep_waiting();
         if !within.is_empty() && !is_unwanted(flights) {
             while self.turn(model, within, Rank::Interactive, flights) {}
+        }
+        if self.lost.is_some() {
+            return true;
         }
         // In this order, since what takes the place of a job waits from the moment on that the job is unwanted.
         is_unwanted(flights)

@@ -31,13 +31,11 @@ pub use source::Source;
 pub use tokenizer::GgufTokenizer;
 
 pub(crate) use gguf::Value;
+pub(crate) use needs::{Need, Shape, needs};
 #[cfg(any(test, feature = "fixture"))]
-pub(crate) use {
-    needs::{Shape, needs},
-    write::{Part, header, pad},
-};
+pub(crate) use write::{Part, header, pad};
 
-use crate::{Config, Error, Weights, layer::Matrix};
+use crate::{Config, Error, Vram, Weights, layer::Matrix};
 use load::Form;
 use memmap2::{Mmap, UncheckedAdvice};
 use opened::{Described, Opened};
@@ -216,6 +214,21 @@ impl<'a> Checkpoint<'a> {
         let matrix = load::matrix(&view, columns, form, &|slab| self.release(slab))?;
         self.release(&view);
         Ok(matrix)
+    }
+
+    /// What the model needs of a GPU's memory; the error says why it cannot run on one.
+    pub(crate) fn vram(&self, config: &Config) -> Result<Result<Vram, String>, Error> {
+        let mut sizes = BTreeMap::new();
+        for need in needs(config) {
+            if let Shape::Matrix(rows, columns) = need.shape {
+                let view = self.checked(&need.name, rows, columns)?;
+                let form = Form::of(self.weights, &need.name, columns);
+                let bytes = load::held_on_device(&view, columns, form);
+                sizes.insert(need.name, bytes);
+            }
+        }
+        let size = |need: &Need| sizes.get(&need.name).copied().flatten();
+        Ok(Vram::new(config, size))
     }
 
     /// The matrices `name`, one an expert, of (rows, columns) each.

@@ -64,7 +64,41 @@ pub enum Error {
         "cannot start the model's threads: {0}; free some memory or raise the limit of threads"
     )]
     Threads(std::io::Error),
+    /// There is no such device, or this build cannot use it.
+    #[error("cannot use the device {device}: {why}")]
+    NoDevice {
+        /// Its name, as in `cuda:0`.
+        device: String,
+        /// Why not, and what to do.
+        why: String,
+    },
+    /// A GPU could not do what it was asked.
+    #[error("the device {device} failed: {why}")]
+    Device {
+        /// Its name, as in `cuda:0`.
+        device: String,
+        /// What it said, and what to do.
+        why: String,
+    },
+    /// A GPU has no memory left.
+    #[error(
+        "the memory of the device {device} is full; close what else uses it, or let the model take less with `--vram`"
+    )]
+    OutOfMemory {
+        /// Its name, as in `cuda:0`.
+        device: String,
+    },
     /// candle refused an operation.
     #[error("cannot run the model: {0}")]
     Candle(#[from] candle_core::Error),
+}
+
+impl Error {
+    /// Whether a device is at fault: what failed may well be done on another.
+    pub fn is_devices(&self) -> bool {
+        matches!(
+            self,
+            Error::NoDevice { .. } | Error::Device { .. } | Error::OutOfMemory { .. }
+        )
+    }
 }

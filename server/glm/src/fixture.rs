@@ -8,10 +8,14 @@ use crate::{
     Norm, Pairs, Positions, Rotary, Source, Yarn,
     checkpoint::{Part, Shape, header, needs, pad},
     config::{Pair, pairs},
-    kernels::{PackedMatrix, Stored},
+    gpu::{Gpu, faulty::Faulty},
+    kernels::{PackedMatrix, Stored, cuda::emulated::Emulated},
 };
 use candle_core::quantized::GgmlDType;
 use half::f16;
+use std::sync::Arc;
+
+pub use crate::gpu::faulty::Switch;
 
 /// The type of a fixture's matrices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +111,15 @@ pub fn model(config: &Config, weights: Weights, seed: u64) -> Model {
         &Device::Cpu,
     )
     .expect("the fixture writes what the loader reads")
+}
+
+/// A GPU that the processor emulates, of which a model may take `room` bytes, and what makes it fail. Needs a C++ compiler,
+/// and is slow.
+pub fn gpu(room: u64) -> (Device, Switch) {
+    let device = Faulty::new(Emulated::new());
+    let switch = device.switch();
+    let gpu = Gpu::of(Arc::new(device), "cuda:0 (emulated)", room);
+    (Device::Gpu(gpu), switch)
 }
 
 /// One small model of every member of the family, and of every choice that a member leaves open: the least sizes at

@@ -4,9 +4,12 @@
 //! in as few lines as possible; [`cpu`] computes it fast, with AVX2 where the machine has it (asked at run time, so
 //! that a plain `cargo build --release` is enough). The layers decide when they run; work is shared out over the threads
 //! of the [`cpu::Pool`] that they are given. Every number that a kernel gives is formed in one order, whatever else it
-//! computes at the same time and on however many threads: the same row gives the same bits in every company.
+//! computes at the same time and on however many threads: the same row gives the same bits in every company. [`cuda`] is
+//! the same for a GPU, where that holds for few rows among few and for many among many: many are multiplied by tensor
+//! cores, in another order.
 
 pub mod cpu;
+pub mod cuda;
 mod float;
 mod half;
 mod packed;

@@ -5,7 +5,7 @@
 //! keep, cut or drop a cache is the engine's business.
 
 use crate::{
-    Attention, Config,
+    Attention, Config, gpu,
     kernels::{
         Rows,
         cpu::{Keys, room_for},
@@ -18,11 +18,15 @@ pub struct KvCache {
     length: usize,
     /// Numbers of a token's values, or of its latent and rotated key.
     width: usize,
+    /// One a layer; those of layers on a GPU stay empty.
     layers: Vec<LayerCache>,
+    /// The layers on a GPU, if there are any.
+    gpu: Option<gpu::Cache>,
 }
 
 impl KvCache {
-    pub(crate) fn new(config: &Config) -> KvCache {
+    /// An empty cache; with `gpu` for the layers that are there.
+    pub(crate) fn new(config: &Config, gpu: Option<gpu::Cache>) -> KvCache {
         let layer = || LayerCache {
             cached: match config.attention {
                 Attention::Grouped(_) => Cached::Heads {
@@ -39,6 +43,7 @@ impl KvCache {
                 Attention::Latent(sizes) => sizes.kv_rank + sizes.rope,
             },
             layers: std::iter::repeat_with(layer).take(config.layers).collect(),
+            gpu,
         }
     }
 
@@ -64,8 +69,14 @@ impl KvCache {
     pub fn copy(&mut self, other: &KvCache, length: usize) {
         assert!(length <= other.length, "tokens that were run");
         self.length = length;
+        if let (Some(gpu), Some(other)) = (&mut self.gpu, &other.gpu) {
+            gpu.copy(other, length);
+        }
         let numbers = length * self.width;
         for (layer, other) in self.layers.iter_mut().zip(&other.layers) {
+            if other.is_empty() {
+                continue;
+            }
             match (&mut layer.cached, &other.cached) {
                 (
                     Cached::Heads { keys, values },
@@ -95,7 +106,17 @@ impl KvCache {
             Cached::Heads { keys, values } => keys.bytes() + values.capacity() * size_of::<f32>(),
             Cached::Latent { rows } => rows.capacity() * size_of::<f32>(),
         };
-        self.layers.iter().map(bytes).sum()
+        let on_gpu = self.gpu.as_ref().map_or(0, gpu::Cache::bytes);
+        self.layers.iter().map(bytes).sum::<usize>() + on_gpu
+    }
+
+    /// The layers on a GPU.
+    ///
+    /// # Panics
+    /// If the cache was made for a model without any.
+    pub(crate) fn gpu(&mut self) -> &mut gpu::Cache {
+        let gpu = self.gpu.as_mut();
+        gpu.expect("a cache is run in the model that it was made for")
     }
 
     pub(crate) fn layer(&mut self, index: usize) -> &mut LayerCache {
@@ -124,6 +145,14 @@ enum Cached {
 }
 
 impl LayerCache {
+    /// Whether no token was ever written.
+    fn is_empty(&self) -> bool {
+        match &self.cached {
+            Cached::Heads { values, .. } => values.is_empty(),
+            Cached::Latent { rows } => rows.is_empty(),
+        }
+    }
+
     /// Writes the keys and values (heads × size a row) of tokens that follow the first `past`.
     pub(crate) fn write(&mut self, past: usize, new_keys: Rows, new_values: Rows) {
         if let Cached::Heads { keys, values } = &mut self.cached {

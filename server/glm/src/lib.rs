@@ -8,26 +8,31 @@
 
 pub mod checkpoint;
 mod config;
+mod device;
 mod error;
 #[cfg(any(test, feature = "fixture"))]
 pub mod fixture;
+mod gpu;
 pub mod kernels;
 mod kv;
 mod layer;
 mod mask;
 mod model;
 mod positions;
+mod vram;
 mod weights;
 mod workspace;
 
-pub use candle_core::Device;
 pub use checkpoint::{GgufTokenizer, Info, Memory, Source, TensorInfo, inspect, quantize, verify};
 pub use config::{
     Activation, Architecture, Attention, Block, Config, Experts, Grouped, Guidance, Latent, Norm,
     Pairs, Positions, RecallWeights, Rotary, Yarn,
 };
+pub use device::Device;
 pub use error::Error;
+pub use gpu::Gpu;
 pub use kv::KvCache;
 pub use model::{Chunk, Logits, Model, Part, Want};
+pub use vram::{Split, Vram};
 pub use weights::{Quant, Weights};
 pub use workspace::Workspace;

@@ -4,8 +4,9 @@
 //! mean and which token comes next is for others.
 
 use crate::{
-    Config, Error, Guidance, KvCache, Source, Weights,
+    Config, Device, Error, Guidance, KvCache, Source, Weights,
     checkpoint::{Checkpoint, GgufTokenizer},
+    gpu::OnGpu,
     kernels::{
         FloatMatrix, Rows,
         cpu::{self, Pool},
@@ -13,13 +14,20 @@ use crate::{
     layer::{Layer, Matrix, Norm, Pass, Span},
     mask::Mask,
     positions::{Positions, look_up, table},
+    vram,
     workspace::{States, Workspace, room},
 };
-use candle_core::Device;
+
+/// Tokens of a prompt in a pass on the processor.
+const CHUNK: usize = 128;
+/// Sequences in a pass on the processor.
+const SIDE_BY_SIDE: usize = 16;
 
 /// A loaded model. Owns its threads; give it to the one thread that is to run it.
 pub struct Model {
     config: Config,
+    /// What it was loaded from, and how.
+    origin: (Source, Weights),
     name: String,
     id: String,
     template: Option<String>,
@@ -28,9 +36,14 @@ pub struct Model {
     gguf_tokenizer: Option<GgufTokenizer>,
     embedding: Matrix,
     positions: Positions,
+    /// The first layers, if they are on a GPU, and the head if all layers are.
+    gpu: Option<OnGpu>,
+    /// Why nothing is on the GPU that was asked for.
+    refusal: Option<String>,
+    /// The layers after those on a GPU.
     layers: Vec<Layer>,
     norm: Norm,
-    /// The head, if it is not the token embedding.
+    /// The head, if it is not the token embedding and not on a GPU.
     head: Option<Matrix>,
     /// What the last layer's queries come from, one row a place.
     top_query: Option<FloatMatrix>,
@@ -82,6 +95,13 @@ pub struct Part<'a> {
     pub want: Want,
 }
 
+impl Part<'_> {
+    /// Counts the tokens, which every layer has cached.
+    fn count(&mut self) {
+        self.kv.extend(self.chunk.ids.len());
+    }
+}
+
 /// Rows of logits, one number a vocabulary entry, in the [`Workspace`] of the pass that made them.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Logits<'a> {
@@ -119,15 +139,18 @@ impl Model {
         device: &Device,
         progress: &dyn Fn(f32),
     ) -> Result<Model, Error> {
-        if !device.is_cpu() {
-            return Err(Error::Input(
-                "the kernels run on the processor only".to_owned(),
-            ));
-        }
-        source.read(weights, |checkpoint| Model::load(checkpoint, progress))
+        let origin = (source.clone(), weights);
+        source.read(weights, |checkpoint| {
+            Model::load(checkpoint, origin, device, progress)
+        })
     }
 
-    fn load(mut checkpoint: Checkpoint, progress: &dyn Fn(f32)) -> Result<Model, Error> {
+    fn load(
+        mut checkpoint: Checkpoint,
+        origin: (Source, Weights),
+        device: &Device,
+        progress: &dyn Fn(f32),
+    ) -> Result<Model, Error> {
         let config = Config::read(&checkpoint)?;
         checkpoint.arrange(&config);
         let checkpoint = &checkpoint;
@@ -137,8 +160,20 @@ impl Model {
             progress(index as f32 / config.layers as f32);
             Layer::load(checkpoint, index, &config)
         };
+        let loaded = match device {
+            Device::Cpu => None,
+            Device::Gpu(gpu) => Some(OnGpu::load(gpu, checkpoint, &config, progress)?),
+        };
+        let (gpu, refusal) = match loaded {
+            None => (None, None),
+            Some(Ok(gpu)) => (Some(gpu), None),
+            Some(Err(why)) => (None, Some(why)),
+        };
+        let first = gpu.as_ref().map_or(0, OnGpu::layers);
+        let has_head = !config.tied && !gpu.as_ref().is_some_and(OnGpu::is_whole);
         let top_query = || table(checkpoint, "top_query_embd.weight", &config);
         Ok(Model {
+            origin,
             name: checkpoint.name(),
             id: format!("{:016x}", checkpoint.digest()),
             template: own("infill.template")?,
@@ -147,13 +182,15 @@ impl Model {
             gguf_tokenizer: checkpoint.tokenizer(),
             embedding: matrix("token_embd.weight")?,
             positions: Positions::load(checkpoint, &config)?,
-            layers: (0..config.layers).map(layer).collect::<Result<_, _>>()?,
+            layers: (first..config.layers)
+                .map(layer)
+                .collect::<Result<_, _>>()?,
             norm: Norm::load(checkpoint, "output_norm", &config)?,
-            head: (!config.tied)
-                .then(|| matrix("output.weight"))
-                .transpose()?,
+            head: has_head.then(|| matrix("output.weight")).transpose()?,
             top_query: config.top_query.then(top_query).transpose()?,
             pool: Pool::new(default_threads(available())).map_err(Error::Threads)?,
+            gpu,
+            refusal,
             config,
         })
     }
@@ -163,6 +200,50 @@ impl Model {
         let threads = threads.clamp(1, available());
         self.pool = Pool::new(threads).map_err(Error::Threads)?;
         Ok(self)
+    }
+
+    /// The same model on as many threads, loaded again to run on the processor alone.
+    pub fn on_cpu(&self) -> Result<Model, Error> {
+        let (source, weights) = &self.origin;
+        Model::open(source, *weights, &Device::Cpu)?.with_threads(self.threads())
+    }
+
+    /// Tokens of a prompt that are worth running in one pass; larger passes are hardly faster.
+    pub fn chunk(&self) -> usize {
+        match self.gpu {
+            Some(_) => vram::CHUNK,
+            None => CHUNK,
+        }
+    }
+
+    /// Sequences that are worth running side by side; with more, memory is no longer what a pass waits for.
+    pub fn side_by_side(&self) -> usize {
+        match self.gpu {
+            Some(_) => vram::SIDE_BY_SIDE,
+            None => SIDE_BY_SIDE,
+        }
+    }
+
+    /// Bytes of caches that its device has room for; none if the processor's memory is to be bounded by others.
+    pub fn kv_room(&self) -> Option<usize> {
+        self.gpu.as_ref().map(OnGpu::kv_room)
+    }
+
+    /// What it runs on, for people: `cpu`, or the GPU and how many of the layers.
+    pub fn place(&self) -> String {
+        let Some(gpu) = &self.gpu else {
+            return "cpu".to_owned();
+        };
+        let name = gpu.gpu().name();
+        match (gpu.is_whole(), gpu.layers(), self.config.layers) {
+            (true, ..) => name.to_owned(),
+            (false, layers, all) => format!("{name} and cpu: {layers} of {all} layers on the GPU"),
+        }
+    }
+
+    /// Why nothing of it runs on the GPU that it was opened on.
+    pub fn refusal(&self) -> Option<&str> {
+        self.refusal.as_deref()
     }
 
     /// Threads that a pass runs on.
@@ -207,7 +288,7 @@ impl Model {
 
     /// An empty cache for a sequence of this model.
     pub fn kv(&self) -> KvCache {
-        KvCache::new(&self.config)
+        KvCache::new(&self.config, self.gpu.as_ref().map(OnGpu::cache))
     }
 
     /// Room for the passes of this model.
@@ -228,16 +309,26 @@ impl Model {
         work.clear();
         self.check(parts)?;
         let rows = self.begin(parts, work)?;
+        let mut first = 0;
+        if let Some(gpu) = &self.gpu {
+            gpu.forward(parts, work, rows, &self.pool, between)?;
+            first = gpu.layers();
+            if gpu.is_whole() {
+                work.close();
+                parts.iter_mut().for_each(Part::count);
+                return Ok(());
+            }
+        }
         let pass = Pass {
             spans: &work.spans,
             rows,
             width: self.config.width,
-            last: self.layers.len() - 1,
+            last: self.config.layers - 1,
             turns: self.positions.view(&work.turns),
             pool: &self.pool,
         };
         let kept = pass.kept(pass.last);
-        for (index, layer) in self.layers.iter().enumerate() {
+        for (index, layer) in (first..).zip(&self.layers) {
             if between() {
                 return Err(Error::Halted);
             }
@@ -260,9 +351,7 @@ impl Model {
             head.multiply(x, &[], logits, products, &self.pool)?;
         }
         work.close();
-        for part in parts {
-            part.kv.extend(part.chunk.ids.len());
-        }
+        parts.iter_mut().for_each(Part::count);
         Ok(())
     }
 

@@ -100,8 +100,8 @@ pub(crate) struct Rotary {
 /// The cosines and sines of a pass's tokens.
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
-    cosines: Vec<f32>,
-    sines: Vec<f32>,
+    pub(crate) cosines: Vec<f32>,
+    pub(crate) sines: Vec<f32>,
 }
 
 impl Turns {

@@ -3,7 +3,7 @@
 //! Taken once a thread that runs a model and given to each of its passes; grows to the largest of them.
 
 use crate::{
-    Logits,
+    Logits, gpu,
     layer::{Heads, Inner, Latents, Products, Routing, Span},
     positions::Turns,
 };
@@ -14,11 +14,13 @@ pub struct Workspace {
     vocabulary: usize,
     /// For each part of the last pass, how many rows of logits it and those before it have.
     ends: Vec<usize>,
-    logits: Vec<f32>,
+    pub(crate) logits: Vec<f32>,
     pub(crate) spans: Vec<Span>,
     pub(crate) turns: Turns,
     pub(crate) states: States,
     pub(crate) rooms: Rooms,
+    /// The same on a GPU.
+    pub(crate) gpu: gpu::Rooms,
     /// What the last layer's queries come from, where that is learned.
     pub(crate) asking: Vec<f32>,
 }

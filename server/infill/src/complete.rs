@@ -399,7 +399,7 @@ impl Trip {
             // Nobody listens any more if the question was dropped meanwhile.
             let _ = done.send(answer);
         });
-        (self.rooms.engine.submit(job, watch, send), answer)
+        (self.rooms.submit(job, watch, send), answer)
     }
 
     /// Keeps an answer for those who ask the same or type along it. An empty one is kept, too: asking again would only

@@ -80,9 +80,12 @@ pub struct ModelArgs {
     /// Most tokens of text around the cursor that it reads
     #[arg(long, value_name = "TOKENS", value_parser = from_one)]
     pub window: Option<usize>,
-    /// What to run it on: auto or cpu
+    /// What to run it on: auto, cpu or cuda:N; auto is a GPU if there is one that this build can use
     #[arg(long)]
     pub device: Option<Device>,
+    /// Most memory of a GPU that it may take; layers that do not fit run on the processor
+    #[arg(long, value_name = "MIB", value_parser = from_one)]
+    pub vram: Option<usize>,
     /// Most memory that it may take, weights and caches together
     #[arg(long, value_name = "MIB", value_parser = from_one)]
     pub memory: Option<usize>,
@@ -107,6 +110,7 @@ impl ModelArgs {
             window: self.window,
             device: self.device,
             memory: self.memory,
+            vram: self.vram,
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Only [`pull`] touches the network, by way of [`hub`].
 
+pub mod device;
 pub mod hub;
 pub mod names;
 pub mod open;

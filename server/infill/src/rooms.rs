@@ -3,10 +3,11 @@
 //! Opened once, from a model's files or from the model that is built in, and shared by all requests.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{anyhow, bail};
 use cache::Store;
-use engine::{Answer, Engine, Job, Recall, Watch};
+use engine::{Answer, Cancel, Engine, Job, Recall, Watch};
 use glm::RecallWeights;
 use prompt::{Template, Until};
 use tokio::sync::oneshot;
@@ -45,6 +46,10 @@ pub struct Rooms {
     pub recall: Option<Recalling>,
     /// What the other rooms need to know of the model.
     pub model: ModelFacts,
+    /// Why the model does not run where it was wanted.
+    note: Option<String>,
+    /// Whether the log has been told that its device failed.
+    told: Arc<AtomicBool>,
 }
 
 /// How what a text says elsewhere counts.
@@ -109,6 +114,7 @@ impl Rooms {
             model,
             vocab,
             template,
+            note,
         } = open(choice, progress)?;
         let guidance = *model.guidance();
         let facts = ModelFacts {
@@ -129,7 +135,14 @@ impl Rooms {
             anchors: Anchors::default(),
             window: choice.window.unwrap_or(WINDOW_TOKENS),
             model: facts,
+            note,
+            told: Arc::default(),
         })
+    }
+
+    /// Why the model does not run where it was wanted, or not any more.
+    pub fn trouble(&self) -> Option<String> {
+        self.engine.trouble().or_else(|| self.note.clone())
     }
 
     /// Lets the engine run a job; dropping the future cancels it. None if the engine has stopped.
@@ -139,8 +152,27 @@ impl Rooms {
             // Nobody listens any more if the future was dropped.
             let _ = done.send(answer);
         });
-        let _cancel = CancelOnDrop(self.engine.submit(job, watch, send));
+        let _cancel = CancelOnDrop(self.submit(job, watch, send));
         answer.await.ok()
+    }
+
+    /// As [`Engine::submit`]; if the model's device has failed meanwhile, the log hears of it, once.
+    pub fn submit(
+        &self,
+        job: Job,
+        watch: Box<dyn Watch>,
+        done: Box<dyn FnOnce(Answer) + Send>,
+    ) -> Cancel {
+        let (trouble, told) = (self.engine.trouble_later(), Arc::clone(&self.told));
+        let done = move |answer| {
+            if let Some(trouble) = trouble()
+                && !told.swap(true, Ordering::Relaxed)
+            {
+                tracing::warn!("{trouble}");
+            }
+            done(answer);
+        };
+        self.engine.submit(job, watch, Box::new(done))
     }
 }
 

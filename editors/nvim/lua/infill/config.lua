@@ -24,6 +24,7 @@ local M = {}
 ---@field window? integer
 ---@field device? string
 ---@field memory? integer
+---@field vram? integer
 ---@field timings? boolean
 
 ---@type infill.Options

@@ -5,10 +5,11 @@
 //! it, with pauses here and there.
 
 use crate::harness::{
-    PATIENCE, PLENTY, Plain, Random, Spelled, check, job, model, plain, spelling, submit,
+    PATIENCE, PLENTY, Plain, Random, Spelled, check, check_up_to_ties, job, model, plain, spelling,
+    submit,
 };
 use engine::{Cancel, Class, Counters, Ended, Engine, Job};
-use glm::{Config, Model, fixture};
+use glm::{Config, Model, Source, Weights, fixture};
 use std::time::Duration;
 
 enum Step {
@@ -165,8 +166,9 @@ fn script(config: &Config, reference: &Model, seed: u64) -> Vec<Step> {
 }
 
 /// Plays the script; gives what the engine did and how many jobs were answered to their end.
-fn play(config: &Config, kv_bytes: usize, steps: Vec<Step>, seed: u64) -> (Counters, usize) {
-    let engine = Engine::start(model(config), kv_bytes);
+fn play(model: Model, kv_bytes: usize, steps: Vec<Step>, seed: u64) -> (Counters, usize) {
+    let is_cpu = model.place() == "cpu";
+    let engine = Engine::start(model, kv_bytes);
     let mut submitted = Vec::new();
     let mut hands: Vec<Cancel> = Vec::new();
     for step in steps {
@@ -199,10 +201,14 @@ fn play(config: &Config, kv_bytes: usize, steps: Vec<Step>, seed: u64) -> (Count
         let what = format!("job {index} of seed {seed}, {kv_bytes} bytes: {job:?}");
         match answer.ended {
             Ended::Cancelled | Ended::Superseded => {
-                assert!(expected.ids.starts_with(&answer.ids), "{what}");
+                assert!(expected.ids.starts_with(&answer.ids) || !is_cpu, "{what}");
             }
             _ => {
-                check(&answer, &expected, &what);
+                if is_cpu {
+                    check(&answer, &expected, &what);
+                } else if !check_up_to_ties(&answer, &expected, 1e-2, &what) {
+                    continue;
+                }
                 let chosen = expected.ids.len() + usize::from(expected.ended == Ended::Stop);
                 assert_eq!(answer.decoded + answer.replayed, chosen, "{what}");
                 completed += 1;
@@ -216,11 +222,16 @@ fn play(config: &Config, kv_bytes: usize, steps: Vec<Step>, seed: u64) -> (Count
 }
 
 fn check_seeds(config: &Config, seeds: std::ops::Range<u64>) {
+    check_models(config, seeds, || model(config));
+}
+
+/// The same for an engine with a model of this configuration that is made in another way.
+fn check_models(config: &Config, seeds: std::ops::Range<u64>, made: impl Fn() -> Model) {
     let reference = model(config);
     let (mut replayed, mut reused, mut accepted, mut completed) = (0, 0, 0, 0);
     for seed in seeds {
         let kv_bytes = [PLENTY, 0, 150 << 10, 600 << 10][seed as usize % 4];
-        let (counters, count) = play(config, kv_bytes, script(config, &reference, seed), seed);
+        let (counters, count) = play(made(), kv_bytes, script(config, &reference, seed), seed);
         for totals in [counters.interactive, counters.background] {
             replayed += totals.replayed;
             reused += totals.reused;
@@ -257,6 +268,26 @@ fn of_models_with_experts_and_latents() {
 }
 
 /// `cargo test --release -p engine -- --ignored many_seeds`
+/// The answers are the processor's, too, but where two tokens are as likely: caches of a GPU are f16.
+#[test]
+#[ignore = "takes minutes"]
+fn of_a_model_on_a_gpu() {
+    let causal = Config {
+        context: 420,
+        ..fixture::members()[3]
+    };
+    let prefix = crate::harness::tiny();
+    for (config, seeds) in [(causal, 10..18), (prefix, 0..8)] {
+        check_models(&config, seeds, || {
+            let bytes = fixture::gguf(&config, fixture::Weights::F32, 1, None).leak();
+            let (device, _) = fixture::gpu(1 << 30);
+            let source = Source::Static(bytes);
+            let model = Model::open(&source, Weights::AsStored, &device);
+            model.expect("the fixture writes what is read")
+        });
+    }
+}
+
 #[test]
 #[ignore = "takes minutes"]
 fn of_many_seeds() {

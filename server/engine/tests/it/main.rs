@@ -2,6 +2,8 @@
 
 /// What the engine and its drafts cost.
 mod cost;
+/// A device that fails under a model.
+mod devices;
 /// What the others use: models, jobs, watches, and plain greedy decoding to compare with.
 mod harness;
 /// Many documents at once in random order: every answer is that of an engine of its own.

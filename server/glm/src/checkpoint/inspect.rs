@@ -8,7 +8,7 @@ use super::{
     needs::{Need, Shape, needs},
     view::View,
 };
-use crate::{Config, Error, Weights};
+use crate::{Config, Error, Vram, Weights};
 
 /// Numbers that are looked at together.
 const PANEL: usize = 1 << 20;
@@ -47,6 +47,8 @@ pub struct TensorInfo {
     pub bytes: u64,
     /// Bytes in memory, once it is loaded in these types.
     pub held: u64,
+    /// Bytes in a GPU's memory, likewise; none if a GPU cannot multiply by it.
+    pub on_device: Option<u64>,
 }
 
 /// Bytes that a model needs.
@@ -87,6 +89,23 @@ impl Info {
             kv: token.saturating_mul(context as u64),
         }
     }
+
+    /// What the model needs of a GPU's memory with its matrices in the type of `weights`.
+    ///
+    /// # Errors
+    /// Why no GPU runs it.
+    pub fn vram(&self, weights: Weights) -> Result<Vram, String> {
+        Vram::new(&self.config, |need| {
+            let (rows, columns) = need.shape.matrix();
+            match Form::of(weights, &need.name, columns) {
+                Form::Stored => {
+                    let mut tensors = self.tensors.iter();
+                    tensors.find(|tensor| tensor.name == need.name)?.on_device
+                }
+                form => Some(form.bytes(rows as u64, columns as u64, 0)),
+            }
+        })
+    }
 }
 
 /// Reads what a checkpoint is. No weights are read, only headers and descriptions.
@@ -108,6 +127,7 @@ pub fn inspect(source: &Source) -> Result<Info, Error> {
                 kind: kind(&view),
                 bytes: view.bytes(),
                 held: load::held_as_stored(&view, columns, parts),
+                on_device: load::held_on_device(&view, columns, Form::Stored),
                 shape: view.shape,
                 name: need.name,
             });

@@ -141,6 +141,18 @@ pub(super) fn held_as_stored(view: &View, columns: usize, parts: usize) -> u64 {
         .sum()
 }
 
+/// Bytes that the view takes as a matrix of that form on a device; none if devices cannot multiply by it, since parts of
+/// a row have scales of their own.
+pub(super) fn held_on_device(view: &View, columns: usize, form: Form) -> Option<u64> {
+    let is_split = |strip: &Strip| strip.sheets.len() > 1;
+    let is_plain = |strip: &Strip| strip.sheets.iter().all(|sheet| sheet.kind.is_plain());
+    match form {
+        Form::Stored if view.strips.iter().any(|it| is_split(it) && !is_plain(it)) => None,
+        Form::Stored => Some(held_as_stored(view, columns, 1)),
+        form => Some(form.bytes(view.rows() as u64, columns as u64, 0)),
+    }
+}
+
 /// The view as a matrix of `columns` numbers a row.
 pub(super) fn matrix(
     view: &View,

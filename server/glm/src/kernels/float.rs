@@ -26,6 +26,11 @@ impl FloatMatrix {
         }
     }
 
+    /// The numbers, row by row.
+    pub(crate) fn numbers(&self) -> &[f32] {
+        &self.numbers
+    }
+
     /// Bytes that the weights take.
     pub fn bytes(&self) -> usize {
         size_of_val(&self.numbers[..])

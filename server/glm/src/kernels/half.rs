@@ -39,6 +39,16 @@ impl HalfMatrix {
         }
     }
 
+    /// Which format the numbers have.
+    pub(crate) fn kind(&self) -> HalfKind {
+        self.kind
+    }
+
+    /// The numbers' bits, row by row.
+    pub(crate) fn bits(&self) -> &[u16] {
+        &self.bits
+    }
+
     /// Bytes that the weights take.
     pub fn bytes(&self) -> usize {
         size_of_val(&self.bits[..])

@@ -341,6 +341,11 @@ impl PackedMatrix {
         self.columns.div_ceil(self.packing.inputs())
     }
 
+    /// All panels, one after the other.
+    pub(crate) fn panels(&self) -> &[u8] {
+        &self.panels
+    }
+
     /// One panel, group by group.
     pub(crate) fn panel(&self, panel: usize) -> &[u8] {
         let size = self.groups() * self.packing.group();

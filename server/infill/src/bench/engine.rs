@@ -18,6 +18,7 @@ use serde::Serialize;
 use crate::bench::lookup::{self, Lookup};
 use crate::bench::memory;
 use crate::flags::EngineArgs;
+use crate::models::device::Placed;
 use crate::models::open::{open, source, weights};
 
 /// The code that drafts are tried on unless another is named.
@@ -27,6 +28,8 @@ const CODE: (&str, &str) = ("script.rs", include_str!("script.rs"));
 #[derive(Debug, Serialize)]
 struct Report {
     model: String,
+    /// What the model runs on.
+    device: String,
     threads: usize,
     prompt: usize,
     generate: usize,
@@ -39,7 +42,8 @@ struct Report {
     /// Bytes of the weights in memory, all of which are read for each token that is written.
     weight_bytes: u64,
     /// As many bytes read and nothing else done, in times a second: what one token a pass is held against.
-    memory_tps: Speed,
+    /// None where they are not in the processor's memory.
+    memory_tps: Option<Speed>,
     lookup: Option<Lookup>,
 }
 
@@ -74,7 +78,7 @@ impl Speed {
 /// # Errors
 /// If the model cannot be loaded or its context is too short.
 pub fn run(arguments: &EngineArgs) -> anyhow::Result<()> {
-    let (model, _) = weights(&arguments.model.choice(), &|_| {})?;
+    let (Placed { model, .. }, _) = weights(&arguments.model.choice(), &|_| {})?;
     let (prompt, generate) = (arguments.prompt as usize, arguments.generate as usize);
     let context = model.config().context;
     if prompt.max(generate) > context {
@@ -101,23 +105,23 @@ pub fn run(arguments: &EngineArgs) -> anyhow::Result<()> {
     let choice = arguments.model.choice();
     let info = inspect(&source(choice.model.as_deref())?.0).map_err(|error| anyhow!("{error}"))?;
     let weight_bytes = info.memory(choice.weights(), 0).weights;
-    let reads = memory::speeds(
-        usize::try_from(weight_bytes)?,
-        model.threads(),
-        arguments.repeat.into(),
-    );
-    let memory_tps = Speed::new(
-        reads
-            .iter()
-            .map(|speed| speed / weight_bytes as f64)
-            .collect(),
-    );
+    let memory_tps = match model.kv_room() {
+        // On a GPU, whose memory is its own.
+        Some(_) => None,
+        None => {
+            let size = usize::try_from(weight_bytes)?;
+            let reads = memory::speeds(size, model.threads(), arguments.repeat.into());
+            let tokens = reads.iter().map(|speed| speed / weight_bytes as f64);
+            Some(Speed::new(tokens.collect()))
+        }
+    };
     let lookup = arguments
         .lookup
         .then(|| look_up(arguments, &model))
         .transpose()?;
     let report = Report {
         model: model.name().to_owned(),
+        device: model.place(),
         threads: model.threads(),
         prompt,
         generate,
@@ -143,8 +147,9 @@ pub fn run(arguments: &EngineArgs) -> anyhow::Result<()> {
         let mut lines = vec![
             line(format!("pp{prompt}"), &report.prefill),
             line(format!("tg{generate}"), &report.decode),
-            line("memory".to_owned(), &report.memory_tps),
         ];
+        let memory = report.memory_tps.as_ref();
+        lines.extend(memory.map(|speed| line("memory".to_owned(), speed)));
         if let Some(Lookup {
             decode_tps,
             plain_tps,

@@ -26,7 +26,7 @@ pub fn run(arguments: &GenerateArgs) -> anyhow::Result<()> {
     let choice = arguments.model.choice().or(Choice::found_from(&folder)?);
     let (model, vocab, job) = match &arguments.prompt {
         None => (
-            weights(&choice, &|_| {})?.0,
+            weights(&choice, &|_| {})?.0.model,
             None,
             plain(&arguments.tokens, arguments, &[])?,
         ),
@@ -53,6 +53,9 @@ pub fn run(arguments: &GenerateArgs) -> anyhow::Result<()> {
         }),
     );
     let answer = answer.recv().context("the engine has stopped")?;
+    if let Some(trouble) = engine.trouble() {
+        tracing::warn!("{trouble}");
+    }
     let ended = match answer.ended {
         Ended::Stop => "stop",
         Ended::Watch | Ended::Length | Ended::Stuck => "length",
@@ -98,6 +101,7 @@ fn framed(text: &str, opened: &Opened, max_tokens: usize) -> anyhow::Result<Job>
         model,
         vocab,
         template,
+        ..
     } = opened;
     let message = Message {
         role: Role::User,

@@ -238,7 +238,7 @@ fn submit(
         // Nobody listens any more if the client has left.
         let _ = tell.send((index, Note::Done(answer)));
     });
-    let cancel = house.rooms.engine.submit(job, Box::new(listener), done);
+    let cancel = house.rooms.submit(job, Box::new(listener), done);
     Writing {
         held: String::new(),
         stop: None,

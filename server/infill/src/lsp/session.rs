@@ -209,9 +209,13 @@ impl Session {
         result
     }
 
-    /// Why the last load failed, if it did.
+    /// Why the last load failed, or why the model that is loaded does not run where it was wanted.
     pub fn trouble(&self) -> Option<String> {
-        lock(&self.trouble).clone()
+        let failed = lock(&self.trouble).clone();
+        failed.or_else(|| match self.model() {
+            Model::Ready(rooms) => rooms.trouble(),
+            Model::Loading | Model::Failed(_) => None,
+        })
     }
 
     fn set_trouble(&self, trouble: Option<String>) {
@@ -355,6 +359,7 @@ mod tests {
 
     use super::*;
     use crate::lsp::request::status::status;
+    use crate::models::settings::Device;
 
     /// The built-in model under another name, in a file.
     fn other_model(name: &str) -> String {
@@ -415,6 +420,22 @@ mod tests {
         let why = session.load().err().unwrap();
         assert!(why.contains("nowhere.gguf"), "{why}");
         assert_eq!(name(&session).as_deref(), Some("third--v1"));
+    }
+
+    #[test]
+    fn a_device_that_cannot_be_had_is_told_of_and_the_model_is_ready() {
+        let session = Session::new(Choice {
+            device: Some(Device::Cuda(10_000)),
+            ..Choice::default()
+        });
+        session.load().unwrap();
+        let status = status(&session, None);
+        assert_eq!(
+            (status.state, status.device.as_deref()),
+            ("ready", Some("cpu"))
+        );
+        let message = status.message.unwrap();
+        assert!(message.contains("cuda:10000"), "{message}");
     }
 
     #[test]

@@ -93,6 +93,7 @@ impl Settings {
             "window" => self.choice.window = said.count()?,
             "device" => self.choice.device = said.named()?,
             "memory" => self.choice.memory = said.count()?,
+            "vram" => self.choice.vram = said.count()?,
             _ => {}
         }
         Ok(())

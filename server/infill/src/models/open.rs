@@ -7,11 +7,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
-use glm::{Architecture, Config, Device, GgufTokenizer, Info, Model, Source};
+use glm::{Architecture, Config, GgufTokenizer, Info, Model, Source};
 use prompt::{Facts, Template};
 use vocab::{Pairs, Pieces, Vocab};
 
 use crate::embedded;
+use crate::models::device::{Placed, place};
 use crate::models::names;
 use crate::models::settings::{Choice, is_path};
 use crate::models::store::Store;
@@ -24,6 +25,8 @@ pub struct Opened {
     pub vocab: Vocab,
     /// How it wants to be asked.
     pub template: Template,
+    /// Why it does not run where the choice wants it.
+    pub note: Option<String>,
 }
 
 /// Where the model of this name or path lies; None is the one that is built in.
@@ -59,23 +62,23 @@ pub fn source(model: Option<&str>) -> anyhow::Result<(Source, Option<PathBuf>)> 
     Ok((source, path))
 }
 
-/// Opens the weights alone, and tells what part of them is loaded, from 0 to 1.
+/// Opens the weights alone, on the device of the choice or else on the processor, and tells what part of them is loaded,
+/// from 0 to 1.
 ///
 /// # Errors
 /// If there is no such model, or its files cannot be used.
 pub fn weights(
     choice: &Choice,
     progress: &dyn Fn(f32),
-) -> anyhow::Result<(Model, Option<PathBuf>)> {
+) -> anyhow::Result<(Placed, Option<PathBuf>)> {
     let (source, path) = source(choice.model.as_deref())?;
     // The message says the cause already, so the chain of causes would only repeat it.
-    let model = Model::open_telling(&source, choice.weights(), &Device::Cpu, progress)
-        .map_err(|error| anyhow!("{error}"))?;
-    let model = match choice.threads {
-        Some(threads) => model.with_threads(threads)?,
-        None => model,
-    };
-    Ok((model, path))
+    let mut placed =
+        place(&source, choice.weights(), choice, progress).map_err(|error| anyhow!("{error}"))?;
+    if let Some(threads) = choice.threads {
+        placed.model = placed.model.with_threads(threads)?;
+    }
+    Ok((placed, path))
 }
 
 /// Opens a model with its vocabulary and template; `progress` is as for [`weights`].
@@ -83,7 +86,7 @@ pub fn weights(
 /// # Errors
 /// If a file is missing or cannot be used, or no template is known for it.
 pub fn open(choice: &Choice, progress: &dyn Fn(f32)) -> anyhow::Result<Opened> {
-    let (model, path) = weights(choice, progress)?;
+    let (Placed { model, note }, path) = weights(choice, progress)?;
     let shown = path.as_ref().map_or_else(
         || "that is built in".to_owned(),
         |path| path.display().to_string(),
@@ -103,6 +106,7 @@ pub fn open(choice: &Choice, progress: &dyn Fn(f32)) -> anyhow::Result<Opened> {
         model,
         vocab,
         template,
+        note,
     })
 }
 

@@ -41,27 +41,35 @@ pub struct Choice {
     /// Most memory that it may take, weights and caches together, in MiB.
     #[serde(deserialize_with = "count")]
     pub memory: Option<usize>,
+    /// Most memory of a GPU that it may take, in MiB; what does not fit runs on the processor.
+    #[serde(deserialize_with = "count")]
+    pub vram: Option<usize>,
 }
 
 /// What a model runs on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Device {
-    /// The fastest that is there.
+    /// The first NVIDIA GPU if this build can use one and its driver is there, else the processor.
+    #[default]
     Auto,
     /// The processor.
     Cpu,
+    /// The NVIDIA GPU of that number.
+    Cuda(usize),
 }
 
 impl FromStr for Device {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Device, String> {
+        let numbered = || name.strip_prefix("cuda:")?.parse().ok();
         match name {
             "auto" => Ok(Device::Auto),
             "cpu" => Ok(Device::Cpu),
-            _ => Err(format!(
-                "there is no device `{name}`; this build knows auto and cpu"
-            )),
+            "cuda" => Ok(Device::Cuda(0)),
+            _ => numbered().map(Device::Cuda).ok_or_else(|| {
+                format!("there is no device `{name}`; there are auto, cpu and cuda:N, N from 0")
+            }),
         }
     }
 }
@@ -150,6 +158,7 @@ impl Choice {
             window: self.window.or(other.window),
             device: self.device.or(other.device),
             memory: self.memory.or(other.memory),
+            vram: self.vram.or(other.vram),
         }
     }
 
@@ -180,12 +189,23 @@ mod tests {
         let choice = parse("model = \"./m.gguf\"\nquant = \"q4_k\"\n").unwrap();
         assert_eq!(choice.model.as_deref(), Some("/w/./m.gguf"));
         assert_eq!(choice.quant, Some(Quant::Q4K));
+        for (said, device) in [
+            ("device = \"auto\"", Device::Auto),
+            ("device = \"cpu\"", Device::Cpu),
+            ("device = \"cuda\"", Device::Cuda(0)),
+            ("device = \"cuda:3\"", Device::Cuda(3)),
+        ] {
+            let choice = parse(said).unwrap();
+            assert_eq!(choice.device, Some(device));
+        }
         for (text, place) in [
             ("model = \"a\"\nmodle = \"b\"\n", "infill.toml:2:"),
             ("\nquant = \"q9\"\n", "infill.toml:2:"),
             ("model = 1\n", "infill.toml:1:"),
             ("threads = 0\n", "infill.toml:1:"),
             ("device = \"tpu\"\n", "infill.toml:1:"),
+            ("device = \"cuda:one\"\n", "infill.toml:1:"),
+            ("vram = 0\n", "infill.toml:1:"),
             ("window = -5\n", "infill.toml:1:"),
         ] {
             let error = parse(text).unwrap_err().to_string();

@@ -9,12 +9,12 @@ use super::super::{
     write::{self, Part},
 };
 use crate::{
-    Activation, Architecture, Attention, Block, Config, Grouped, Model, Norm, Pairs, Positions,
-    Quant, Rotary, Weights,
+    Activation, Architecture, Attention, Block, Config, Device, Grouped, Model, Norm, Pairs,
+    Positions, Quant, Rotary, Weights,
     config::{Pair, pairs},
     fixture,
 };
-use candle_core::{Device, quantized::GgmlDType};
+use candle_core::quantized::GgmlDType;
 use serde_json::{Map, json};
 use std::{
     fs::{self, File},

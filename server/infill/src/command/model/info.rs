@@ -72,11 +72,14 @@ fn as_json(info: &Info, asked: &Asked) -> Value {
     let Config { attention, .. } = info.config;
     let memory = TYPES.map(|(name, weights)| {
         let needed = info.memory(weights, 0).weights;
-        json!({ "weights": name, "bytes": needed })
+        let on_gpu = info.vram(weights).ok().map(|vram| vram.total(0));
+        json!({ "weights": name, "bytes": needed, "gpu_bytes": on_gpu })
     });
     let kv = contexts(&info.config).into_iter().map(|tokens| {
         let needed = info.memory(Weights::AsStored, tokens).kv;
-        json!({ "context": tokens, "bytes": needed })
+        let on_gpu = info.vram(Weights::AsStored).ok();
+        let on_gpu = on_gpu.map(|vram| vram.caches(tokens));
+        json!({ "context": tokens, "bytes": needed, "gpu_bytes": on_gpu })
     });
     json!({
         "name": info.name,
@@ -94,6 +97,7 @@ fn as_json(info: &Info, asked: &Asked) -> Value {
         "file_bytes": info.bytes,
         "memory": memory,
         "kv_cache": kv.collect::<Vec<_>>(),
+        "not_on_gpu": info.vram(Weights::AsStored).err(),
         "tensors": info.tensors.iter().map(|tensor| json!({
             "name": tensor.name,
             "shape": tensor.shape,
@@ -132,15 +136,37 @@ fn as_text(info: &Info, asked: &Asked) -> String {
         asked.template,
         size(info.bytes),
     );
-    text.push_str("memory of the weights\n");
+    let line = |name: &str, bytes, on_gpu: Option<u64>| {
+        let on_gpu = on_gpu.map(size).unwrap_or_default();
+        let line = format!("  {name:10} {:>10} {on_gpu:>10}", size(bytes));
+        format!("{}\n", line.trim_end())
+    };
+    let refused = info.vram(Weights::AsStored).err();
+    let on_gpu = match refused {
+        Some(_) => "",
+        None => "; on a GPU, with all that a pass takes",
+    };
+    text.push_str(&format!("memory of the weights{on_gpu}\n"));
     for (name, weights) in TYPES {
-        let needed = size(info.memory(weights, 0).weights);
-        text.push_str(&format!("  {name:10} {needed:>10}\n"));
+        let vram = info.vram(weights).ok();
+        let needed = info.memory(weights, 0).weights;
+        text.push_str(&line(name, needed, vram.map(|vram| vram.total(0))));
     }
-    text.push_str("memory of the keys and values of one sequence\n");
+    let on_gpu = match refused {
+        Some(_) => "",
+        None => "; on a GPU",
+    };
+    text.push_str(&format!(
+        "memory of the keys and values of one sequence{on_gpu}\n"
+    ));
     for tokens in contexts(config) {
-        let needed = size(info.memory(Weights::AsStored, tokens).kv);
-        text.push_str(&format!("  {tokens:<10} {needed:>10}\n"));
+        let vram = info.vram(Weights::AsStored).ok();
+        let needed = info.memory(Weights::AsStored, tokens).kv;
+        let name = tokens.to_string();
+        text.push_str(&line(&name, needed, vram.map(|vram| vram.caches(tokens))));
+    }
+    if let Some(why) = refused {
+        text.push_str(&format!("not on a GPU: {why}\n"));
     }
     text
 }

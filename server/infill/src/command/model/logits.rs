@@ -1,13 +1,13 @@
 //! `infill model logits`: what a model makes of a sequence of tokens, for oracles and bug reports.
 
 use anyhow::{Context as _, anyhow};
-use glm::{Chunk, Device, Model, Part, Want, Weights};
+use glm::{Chunk, Part, Want, Weights};
 use serde_json::json;
 
 use super::say;
 use crate::command::places;
 use crate::flags::{Dtype, LogitsArgs};
-use crate::models::open;
+use crate::models::{device::place, open};
 
 /// Runs the tokens and prints `{"tokens": […], "logits": [[…] per position]}`.
 ///
@@ -31,7 +31,8 @@ pub fn run(arguments: &LogitsArgs) -> anyhow::Result<()> {
             tokenizer.vocab.encode_start(text)
         }
     };
-    let model = Model::open(&source, weights, &Device::Cpu).map_err(|error| anyhow!("{error}"))?;
+    let placed = place(&source, weights, &choice, &|_| {}).map_err(|error| anyhow!("{error}"))?;
+    let model = placed.model;
     let rows = places::rows(&arguments.places, tokens.len())?;
     let chunk = Chunk {
         ids: &tokens,

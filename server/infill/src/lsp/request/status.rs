@@ -14,8 +14,10 @@ pub struct Status {
     pub state: &'static str,
     /// The model's name, once it is loaded.
     pub model: Option<String>,
-    /// Why the model, or the one chosen instead of it, could not be loaded.
+    /// Why the model, or the one chosen instead of it, could not be loaded, or does not run where it was wanted.
     pub message: Option<String>,
+    /// What the model runs on, once it is loaded.
+    pub device: Option<String>,
     /// Whether another model is being loaded while this one answers.
     pub switching: bool,
     /// Hundredths of the model that are loaded, while one is.
@@ -101,6 +103,7 @@ pub fn status(session: &Session, url: Option<Url>) -> Status {
         state: "loading",
         model: None,
         message: None,
+        device: None,
         switching: false,
         percent: session.percent(),
         version: env!("CARGO_PKG_VERSION"),
@@ -127,6 +130,7 @@ pub fn status(session: &Session, url: Option<Url>) -> Status {
             status.message = session.trouble();
             status.tasks = rooms.template.tasks();
             status.model = Some(rooms.model.name.clone());
+            status.device = Some(rooms.engine.place());
             status.engine_idle = rooms.engine.idle();
             let counters = rooms.engine.counters();
             status.engine = Engine {

@@ -1,0 +1,145 @@
+//! A device that is lost or full under a model: the processor takes over, and no job notices but by the time it takes.
+
+use crate::harness::*;
+use engine::{Class, Ended, Engine, Flow};
+use glm::{
+    Config, Device, Model, Source, Weights,
+    fixture::{self, Switch},
+};
+
+/// A model of a later generation that is in a file, on an emulated GPU.
+struct Placed {
+    config: Config,
+    path: std::path::PathBuf,
+    engine: Engine,
+    switch: Switch,
+}
+
+impl Placed {
+    fn new(name: &str) -> Placed {
+        let config = Config {
+            context: 96,
+            ..fixture::members()[3]
+        };
+        let bytes = fixture::gguf(&config, fixture::Weights::F32, 1, None);
+        let name = format!("infill-devices-{name}-{}.gguf", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, bytes).expect("the temporary folder takes files");
+        let (device, switch) = fixture::gpu(64 << 20);
+        let engine = Engine::start(open(&path, &device), PLENTY);
+        assert_eq!(engine.place(), "cuda:0 (emulated)");
+        Placed {
+            config,
+            path,
+            engine,
+            switch,
+        }
+    }
+
+    /// What the processor answers.
+    fn plain(&self, job: &engine::Job) -> Plain {
+        plain(&open(&self.path, &Device::Cpu), job, Each(|_| Flow::More))
+    }
+}
+
+impl Drop for Placed {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+fn open(path: &std::path::Path, device: &Device) -> Model {
+    let source = Source::Path(path.to_owned());
+    Model::open(&source, Weights::AsStored, device).expect("the fixture writes what is read")
+}
+
+#[test]
+fn jobs_go_on_where_a_lost_device_left_them() {
+    let placed = Placed::new("lost");
+    let engine = &placed.engine;
+    let job = |class, document, ids: &[u32]| job(&placed.config, class, document, ids, &[]);
+    let before = job(Class::Invoked, 1, &[1, 2, 3, 4, 5, 6]);
+    assert_eq!(
+        answer(engine, before.clone()).ids,
+        placed.plain(&before).ids
+    );
+    assert_eq!(engine.trouble(), None);
+
+    // One is in the middle of its answer, one has not begun.
+    let (watch, held, go) = holding();
+    let first = job(Class::Batch, 2, &[9, 8, 7, 6, 5]);
+    let second = job(Class::Batch, 3, &[20, 21, 22]);
+    let (_first, answers) = submit(engine, first.clone(), watch);
+    held.recv_timeout(PATIENCE).unwrap();
+    placed.switch.lose_after(3);
+    let (_second, more_answers) = submit(engine, second.clone(), more());
+    go.send(()).unwrap();
+    for (answers, job) in [(answers, first), (more_answers, second)] {
+        let answer = answers.recv_timeout(PATIENCE).unwrap();
+        let plain = placed.plain(&job);
+        assert_eq!((answer.ids, answer.ended), (plain.ids, plain.ended));
+    }
+    assert_eq!(engine.place(), "cpu");
+    let trouble = engine.trouble().unwrap();
+    assert!(
+        trouble.contains("cuda:0") && trouble.contains("it was unplugged"),
+        "{trouble}"
+    );
+    assert!(
+        trouble.ends_with("the processor runs the model now"),
+        "{trouble}"
+    );
+    check(
+        &answer(engine, before.clone()),
+        &placed.plain(&before),
+        "afterwards",
+    );
+}
+
+#[test]
+fn an_urgent_job_within_a_pass_finds_the_device_lost() {
+    let placed = Placed::new("within");
+    let engine = &placed.engine;
+    let ids: Vec<u32> = (0..60).collect();
+    let long = job(&placed.config, Class::Batch, 1, &ids, &[]);
+    let urgent = job(&placed.config, Class::Invoked, 2, &[40, 41], &[]);
+    placed.switch.lose_after(30);
+    let (_long, long_answers) = submit(engine, long.clone(), more());
+    let (_urgent, urgent_answers) = submit(engine, urgent.clone(), more());
+    for (answers, job) in [(long_answers, long), (urgent_answers, urgent)] {
+        let answer = answers.recv_timeout(PATIENCE).unwrap();
+        assert_eq!(answer.ids, placed.plain(&job).ids);
+    }
+    assert_eq!(engine.place(), "cpu");
+}
+
+#[test]
+fn a_full_device_is_left_for_the_processor() {
+    let placed = Placed::new("full");
+    placed.switch.fill(true);
+    let job = job(&placed.config, Class::Invoked, 1, &[1, 2, 3], &[]);
+    let answer = answer(&placed.engine, job.clone());
+    check(&answer, &placed.plain(&job), "on the processor");
+    let trouble = placed.engine.trouble().unwrap();
+    assert!(trouble.contains("is full"), "{trouble}");
+}
+
+#[test]
+fn without_device_and_file_jobs_fail_and_the_engine_lives() {
+    let placed = Placed::new("gone");
+    placed.switch.lose_after(0);
+    std::fs::remove_file(&placed.path).unwrap();
+    for document in 0..2 {
+        let job = job(&placed.config, Class::Invoked, document, &[1, 2, 3], &[]);
+        let answer = answer(&placed.engine, job);
+        let Ended::Failed(why) = answer.ended else {
+            panic!("{:?}", answer.ended);
+        };
+        assert!(
+            why.contains("it was unplugged") && why.contains("cannot be loaded"),
+            "{why}"
+        );
+        assert_eq!(placed.engine.trouble(), Some(why));
+    }
+    wait_until_idle(&placed.engine);
+}

@@ -1,0 +1,113 @@
+//! A device for tests that works until it is told to fail.
+//!
+//! Takes another device and hands everything on to it; a [`Switch`] decides after how many launches there is no more room
+//! for anything, or the device is lost.
+
+use crate::kernels::cuda::{Buffer, Device, DeviceError, Launch, View};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
+
+/// What makes a device fail.
+#[derive(Debug, Clone)]
+pub struct Switch(Arc<State>);
+
+#[derive(Debug)]
+struct State {
+    /// Launches that still succeed.
+    launches: AtomicUsize,
+    is_full: AtomicBool,
+    /// Bytes that were ever asked for.
+    asked: AtomicUsize,
+}
+
+impl Switch {
+    fn new() -> Switch {
+        Switch(Arc::new(State {
+            launches: AtomicUsize::new(usize::MAX),
+            is_full: AtomicBool::new(false),
+            asked: AtomicUsize::new(0),
+        }))
+    }
+
+    /// So many launches succeed from now on; then the device is lost.
+    pub fn lose_after(&self, launches: usize) {
+        self.0.launches.store(launches, Ordering::Relaxed);
+    }
+
+    /// Whether there is no room for anything from now on.
+    pub fn fill(&self, is_full: bool) {
+        self.0.is_full.store(is_full, Ordering::Relaxed);
+    }
+
+    /// Bytes that were ever asked for.
+    pub fn asked(&self) -> usize {
+        self.0.asked.load(Ordering::Relaxed)
+    }
+
+    fn alive(&self) -> Result<(), DeviceError> {
+        match self.0.launches.load(Ordering::Relaxed) {
+            0 => Err(DeviceError::Failed("it was unplugged".to_owned())),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A device with a switch.
+pub(crate) struct Faulty<D> {
+    device: D,
+    switch: Switch,
+}
+
+impl<D> Faulty<D> {
+    pub(crate) fn new(device: D) -> Faulty<D> {
+        Faulty {
+            device,
+            switch: Switch::new(),
+        }
+    }
+
+    pub(crate) fn switch(&self) -> Switch {
+        self.switch.clone()
+    }
+}
+
+impl<D: Device> Device for Faulty<D> {
+    fn allocate(&self, bytes: usize) -> Result<Buffer, DeviceError> {
+        self.switch.alive()?;
+        self.switch.0.asked.fetch_add(bytes, Ordering::Relaxed);
+        match self.switch.0.is_full.load(Ordering::Relaxed) {
+            true => Err(DeviceError::OutOfMemory { bytes }),
+            false => self.device.allocate(bytes),
+        }
+    }
+
+    fn upload(&self, from: &[u8], to: View) -> Result<(), DeviceError> {
+        self.switch.alive()?;
+        self.device.upload(from, to)
+    }
+
+    fn download(&self, from: View, to: &mut [u8]) -> Result<(), DeviceError> {
+        self.switch.alive()?;
+        self.device.download(from, to)
+    }
+
+    fn copy(&self, from: View, to: View) -> Result<(), DeviceError> {
+        self.switch.alive()?;
+        self.device.copy(from, to)
+    }
+
+    unsafe fn launch(&self, launch: &Launch) -> Result<(), DeviceError> {
+        self.switch.alive()?;
+        let left = &self.switch.0.launches;
+        left.fetch_sub(1, Ordering::Relaxed);
+        // SAFETY: what holds for this launch holds for the device behind.
+        unsafe { self.device.launch(launch) }
+    }
+
+    fn synchronize(&self) -> Result<(), DeviceError> {
+        self.switch.alive()?;
+        self.device.synchronize()
+    }
+}

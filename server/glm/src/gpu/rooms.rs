@@ -1,0 +1,82 @@
+//! What a pass computes in on a GPU, kept from one pass to the next.
+//!
+//! Takes sizes, gives views of memory that grows to the largest pass so far.
+
+use super::Gpu;
+use crate::{
+    Error,
+    kernels::cuda::{Buffer, View},
+};
+
+/// Room for rows of f32 numbers.
+#[derive(Debug, Default)]
+pub(crate) struct Rooms {
+    rooms: [Option<Buffer>; Room::COUNT],
+}
+
+/// What is in a room.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Room {
+    /// Hidden states.
+    X,
+    /// The same, normed.
+    Normed,
+    /// What a half of a layer gives.
+    Out,
+    /// Queries, keys and values, side by side.
+    Fused,
+    /// The same of those rows alone that come out of the last layer, or of learned queries.
+    Asked,
+    /// What the learned queries come from.
+    Asking,
+    /// Rows on their way to another place.
+    Spare,
+    /// What attention gives.
+    Mixed,
+    /// The inner states of a feed-forward before its activation.
+    Up,
+    /// The same after it, where it is gated.
+    Gated,
+    Logits,
+    /// What products bring activations to.
+    Products,
+    /// What attention to parts of a row's keys gives.
+    Parts,
+    Cosines,
+    Sines,
+}
+
+impl Room {
+    const COUNT: usize = Room::Sines as usize + 1;
+}
+
+impl Rooms {
+    /// Makes room for so many bytes, what was there is lost if there was less.
+    pub(super) fn make(&mut self, gpu: &Gpu, room: Room, bytes: usize) -> Result<(), Error> {
+        let held = &mut self.rooms[room as usize];
+        if held.as_ref().is_none_or(|buffer| buffer.bytes() < bytes) {
+            // The old one first, so that both need not be there.
+            *held = None;
+            *held = Some(gpu.allocate(bytes)?);
+        }
+        Ok(())
+    }
+
+    /// The first numbers of a room.
+    ///
+    /// # Panics
+    /// If it was not made, or for fewer.
+    pub(super) fn view(&self, room: Room, numbers: usize) -> View<'_> {
+        self.whole(room).slice(0, numbers * size_of::<f32>())
+    }
+
+    /// All of a room.
+    ///
+    /// # Panics
+    /// If it was not made.
+    pub(super) fn whole(&self, room: Room) -> View<'_> {
+        let buffer = self.rooms[room as usize].as_ref();
+        let buffer = buffer.expect("all rooms are made at the beginning of a pass");
+        buffer.view()
+    }
+}

@@ -1,0 +1,361 @@
+//! What of a model is on a GPU: the weights of its first layers, and of the head if they are all there.
+//!
+//! Takes a checkpoint, uploads each matrix in the type that it is stored in or is to be brought to, one at a time, so that
+//! the processor's memory never holds more than one of them.
+
+use super::Gpu;
+use crate::{
+    Activation, Attention, Block, Config, Error, Grouped, Norm as NormKind, Positions,
+    checkpoint::Checkpoint,
+    kernels::{
+        cpu::Heads,
+        cuda::{self, Buffer, Device, DeviceError, Norm, Turns, View},
+    },
+    layer::Matrix,
+    vram::{CACHED, KEPT, Split, has_tiles},
+};
+
+/// A model's part on a GPU.
+pub(crate) struct OnGpu {
+    pub(super) gpu: Gpu,
+    pub(super) layers: Vec<Layer>,
+    /// The norm before the head, with all layers.
+    pub(super) norm: Option<Norm>,
+    /// The head, if everything fits.
+    pub(super) head: Option<Linear>,
+    pub(super) sizes: Sizes,
+    /// Bytes of the weights and of what a pass computes in.
+    taken: u64,
+}
+
+/// What the layers share.
+#[derive(Clone, Copy)]
+pub(super) struct Sizes {
+    pub(super) layers: usize,
+    pub(super) width: usize,
+    pub(super) inner: usize,
+    pub(super) vocabulary: usize,
+    pub(super) heads: Grouped,
+    pub(super) positions: Positions,
+    pub(super) gated: bool,
+    pub(super) activation: Activation,
+    pub(super) epsilon: f32,
+    /// The weight of the normed input in each sum, where that is what a half is added to.
+    pub(super) alpha: Option<f32>,
+}
+
+impl Sizes {
+    /// The heads, as the kernels have them.
+    pub(super) fn shape(&self) -> Heads {
+        Heads {
+            queries: self.heads.heads,
+            keys: self.heads.kv_heads,
+            size: self.heads.head_size,
+            scale: 1.0 / (self.heads.head_size as f32).sqrt(),
+        }
+    }
+
+    /// The angles of rows, where queries and keys are turned.
+    pub(super) fn turns<'a>(&self, [cosines, sines]: [View<'a>; 2]) -> Option<Turns<'a>> {
+        match self.positions {
+            Positions::Learned { .. } => None,
+            Positions::Rotary(rotary) => Some(Turns {
+                cosines,
+                sines,
+                sections: rotary.rows,
+                pairs: rotary.size / rotary.rows / 2,
+                layout: rotary.pairs,
+            }),
+        }
+    }
+
+    /// Whether attention of many rows goes through tiles.
+    pub(super) fn has_tiles(&self) -> bool {
+        has_tiles(self.heads.head_size)
+    }
+
+    /// Numbers of a row of queries, keys and values.
+    pub(super) fn fused(&self) -> usize {
+        self.heads.queries() + 2 * self.heads.keys()
+    }
+
+    /// Numbers of a row before a feed-forward's activation.
+    pub(super) fn up(&self) -> usize {
+        if self.gated {
+            2 * self.inner
+        } else {
+            self.inner
+        }
+    }
+}
+
+/// A block.
+pub(super) struct Layer {
+    /// The norm before each half.
+    pub(super) before: [Norm; 2],
+    /// The norm after each half.
+    pub(super) after: Option<[Norm; 2]>,
+    pub(super) query_key_value: Linear,
+    /// The weights of the norms of each head's query and key.
+    pub(super) head_norms: Option<[Buffer; 2]>,
+    pub(super) output: Linear,
+    pub(super) up: Linear,
+    pub(super) down: Linear,
+}
+
+/// A matrix, with its bias if it has one.
+pub(super) struct Linear {
+    /// Runs of outputs, each of one type.
+    parts: Vec<Part>,
+    bias: Option<Buffer>,
+    outputs: usize,
+}
+
+/// Some outputs of a matrix.
+struct Part {
+    matrix: cuda::Matrix,
+    /// Its first output among those of the whole.
+    first: usize,
+}
+
+impl Linear {
+    /// Bytes of room that [`Linear::multiply`] needs for so many rows.
+    pub(super) fn room(&self, rows: usize) -> usize {
+        let rooms = self.parts.iter().map(|part| part.matrix.room(rows));
+        rooms.max().unwrap_or(0)
+    }
+
+    /// out (rows, outputs) ← x (rows, inputs) · matrixᵀ + bias, with scratch memory.
+    pub(super) fn multiply(
+        &self,
+        device: &dyn Device,
+        x: View,
+        rows: usize,
+        out: View,
+        room: View,
+    ) -> Result<(), DeviceError> {
+        let bias = self.bias.as_ref().map(Buffer::view);
+        for Part { matrix, first } in &self.parts {
+            let (first, bytes) = (4 * first, 4 * matrix.outputs());
+            let bias = bias.map(|bias| bias.slice(first, bytes));
+            let out = out.slice(first, out.bytes() - first);
+            matrix.multiply(device, x, rows, bias, out, self.outputs, room)?;
+        }
+        Ok(())
+    }
+}
+
+/// Where tensors come from and go to.
+struct Loader<'a, 'b> {
+    gpu: &'a Gpu,
+    checkpoint: &'a Checkpoint<'b>,
+    config: &'a Config,
+}
+
+impl OnGpu {
+    /// Loads as much of a model as the GPU may hold. The inner error says why that is nothing.
+    pub(crate) fn load(
+        gpu: &Gpu,
+        checkpoint: &Checkpoint,
+        config: &Config,
+        progress: &dyn Fn(f32),
+    ) -> Result<Result<OnGpu, String>, Error> {
+        let vram = match checkpoint.vram(config)? {
+            Ok(vram) => vram,
+            Err(why) => return Ok(Err(why)),
+        };
+        let Attention::Grouped(heads) = config.attention else {
+            return Ok(Err("it has no heads".to_owned()));
+        };
+        let tokens = CACHED.min(config.context);
+        let split = vram.fit(gpu.room, tokens);
+        if split.layers == 0 {
+            let first = vram.layers.first().copied().unwrap_or(0);
+            let least = vram.workspace + first + vram.token * tokens as u64;
+            return Ok(Err(format!(
+                "no layer of the model fits on {}: the first needs {} MiB and the model may take {}",
+                gpu.name,
+                least.div_ceil(1 << 20),
+                gpu.room >> 20,
+            )));
+        }
+        let Split { layers, head } = split;
+        let loader = Loader {
+            gpu,
+            checkpoint,
+            config,
+        };
+        let layer = |index| {
+            progress(index as f32 / config.layers as f32);
+            loader.layer(index, heads)
+        };
+        let on_gpu = OnGpu {
+            layers: (0..layers).map(layer).collect::<Result<_, _>>()?,
+            norm: match layers == config.layers {
+                true => Some(loader.norm("output_norm")?),
+                false => None,
+            },
+            head: head.then(|| loader.head()).transpose()?,
+            gpu: gpu.clone(),
+            sizes: Sizes {
+                layers: config.layers,
+                width: config.width,
+                inner: config.inner,
+                vocabulary: config.vocabulary,
+                heads,
+                positions: config.positions,
+                gated: config.gated,
+                activation: config.activation,
+                epsilon: config.epsilon,
+                alpha: match config.block {
+                    Block::DeepNorm { alpha } => Some(alpha),
+                    Block::PreNorm | Block::Sandwich => None,
+                },
+            },
+            taken: vram.workspace
+                + vram.layers[..layers].iter().sum::<u64>()
+                + if head { vram.head } else { 0 },
+        };
+        // What the driver has put off it says now.
+        gpu.said(gpu.device.synchronize())?;
+        Ok(Ok(on_gpu))
+    }
+
+    /// Layers that are on the GPU, the first of the model.
+    pub(crate) fn layers(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// Whether the model's last layer is on the GPU.
+    pub(super) fn has_last(&self) -> bool {
+        self.layers.len() == self.sizes.layers
+    }
+
+    /// Whether nothing is left for the processor but looking up embeddings.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.head.is_some()
+    }
+
+    /// The GPU.
+    pub(crate) fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    /// Bytes that are left for caches, as far as they are to be kept.
+    pub(crate) fn kv_room(&self) -> usize {
+        let left = self.gpu.room.saturating_sub(self.taken);
+        usize::try_from(left.min(KEPT)).unwrap_or(usize::MAX)
+    }
+}
+
+impl Loader<'_, '_> {
+    fn layer(&self, index: usize, sizes: Grouped) -> Result<Layer, Error> {
+        let config = self.config;
+        let name = |part: &str| format!("blk.{index}.{part}");
+        let (width, inner) = (config.width, config.inner);
+        let norms = |[first, second]: [&str; 2]| {
+            Ok::<_, Error>([self.norm(&name(first))?, self.norm(&name(second))?])
+        };
+        let head_norm = |part: &str| {
+            let name = name(&format!("attn_{part}_norm.weight"));
+            self.vector(&name, sizes.head_size)
+        };
+        let fused = sizes.queries() + 2 * sizes.keys();
+        let (up, outputs) = match config.gated {
+            true => ("ffn_gate_up", 2 * inner),
+            false => ("ffn_up", inner),
+        };
+        let bias = config.linear_bias;
+        Ok(Layer {
+            before: norms(["attn_norm", "ffn_norm"])?,
+            after: match config.block {
+                Block::Sandwich => Some(norms(["attn_post_norm", "ffn_post_norm"])?),
+                Block::PreNorm | Block::DeepNorm { .. } => None,
+            },
+            query_key_value: self.linear(&name("attn_qkv"), fused, width, sizes.qkv_bias)?,
+            head_norms: match sizes.qk_norm {
+                true => Some([head_norm("q")?, head_norm("k")?]),
+                false => None,
+            },
+            output: self.linear(&name("attn_output"), width, sizes.queries(), bias)?,
+            up: self.linear(&name(up), outputs, width, bias)?,
+            down: self.linear(&name("ffn_down"), width, inner, bias)?,
+        })
+    }
+
+    fn head(&self) -> Result<Linear, Error> {
+        let Config {
+            width, vocabulary, ..
+        } = *self.config;
+        let name = match self.config.tied {
+            true => "token_embd",
+            false => "output",
+        };
+        self.linear(name, vocabulary, width, false)
+    }
+
+    fn norm(&self, name: &str) -> Result<Norm, Error> {
+        let Config { width, epsilon, .. } = *self.config;
+        let numbers = |part| self.checkpoint.vector(&format!("{name}.{part}"), width);
+        let weight = numbers("weight")?;
+        let bias = match self.config.norm {
+            NormKind::Layer => Some(numbers("bias")?),
+            NormKind::Rms => None,
+        };
+        let device = &*self.gpu.device;
+        self.gpu
+            .said(Norm::new(device, &weight, bias.as_deref(), epsilon))
+    }
+
+    fn vector(&self, name: &str, length: usize) -> Result<Buffer, Error> {
+        let numbers = self.checkpoint.vector(name, length)?;
+        self.gpu.filled(&numbers)
+    }
+
+    /// The matrix `name`.weight (outputs, inputs) and, if there is to be one, `name`.bias.
+    fn linear(
+        &self,
+        name: &str,
+        outputs: usize,
+        inputs: usize,
+        bias: bool,
+    ) -> Result<Linear, Error> {
+        let weight = format!("{name}.weight");
+        let matrix = self.checkpoint.matrix(&weight, outputs, inputs)?;
+        let mut parts = Vec::new();
+        self.upload(&matrix, &mut parts)?;
+        Ok(Linear {
+            parts,
+            bias: match bias {
+                true => Some(self.vector(&format!("{name}.bias"), outputs)?),
+                false => None,
+            },
+            outputs,
+        })
+    }
+
+    fn upload(&self, matrix: &Matrix, parts: &mut Vec<Part>) -> Result<(), Error> {
+        let device = &*self.gpu.device;
+        let uploaded = match matrix {
+            Matrix::Packed(packed) => cuda::Matrix::packed(device, packed),
+            Matrix::Half(half) => cuda::Matrix::half(device, half),
+            Matrix::Float(float) => cuda::Matrix::float(device, float),
+            Matrix::Stack(stack) => {
+                return stack.iter().try_for_each(|part| self.upload(part, parts));
+            }
+            // They were found when their bytes were counted, before anything was loaded.
+            Matrix::Beside(_) => {
+                return Err(Error::Input(
+                    "a GPU multiplies by no such matrix".to_owned(),
+                ));
+            }
+        };
+        let last = parts.last();
+        let first = last.map_or(0, |part| part.first + part.matrix.outputs());
+        parts.push(Part {
+            matrix: self.gpu.said(uploaded)?,
+            first,
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,223 @@
+//! What a model needs of a GPU's memory, and how much of the model fits into what there is.
+//!
+//! Takes a model's sizes and the bytes of its matrices, before anything is loaded; gives bytes, and how many layers can
+//! be on the GPU. The layers that cannot run on the processor.
+
+use crate::{
+    Attention, Config,
+    checkpoint::{Need, Shape, needs},
+    kernels::{
+        cpu::Heads,
+        cuda::{attention_room, cache_bytes, has_size},
+    },
+};
+
+/// Tokens of a prompt in a pass on a GPU: enough for the tensor cores, few enough that an urgent job waits little.
+pub(crate) const CHUNK: usize = 512;
+/// Sequences in a pass on a GPU, and so rows of logits.
+pub(crate) const SIDE_BY_SIDE: usize = 32;
+/// Most bytes of caches that are kept on a GPU for what may come: others use it, too.
+pub(crate) const KEPT: u64 = 2 << 30;
+/// Tokens that caches are to have room for when a model is placed: four windows of an editor.
+pub(crate) const CACHED: usize = 8192;
+
+/// Bytes that a model needs of a GPU's memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vram {
+    /// For the weights of each layer.
+    pub layers: Vec<u64>,
+    /// For the head and the norm before it.
+    pub head: u64,
+    /// For the keys and values of one token in one layer.
+    pub token: u64,
+    /// For what a pass computes in.
+    pub workspace: u64,
+}
+
+/// How much of a model is on a GPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Split {
+    /// Layers, from the first on.
+    pub layers: usize,
+    /// Whether the head is there, too; only with all layers.
+    pub head: bool,
+}
+
+/// Why no GPU runs models of this kind, if none does.
+pub(crate) fn refusal(config: &Config) -> Option<String> {
+    let what = match (config.attention, config.experts) {
+        (Attention::Latent(_), _) => "latent attention".to_owned(),
+        (_, Some(_)) => "experts".to_owned(),
+        (Attention::Grouped(sizes), None) if has_size(sizes.head_size) => return None,
+        (Attention::Grouped(sizes), None) => format!("heads of {} numbers", sizes.head_size),
+    };
+    let name = config.architecture.name();
+    Some(format!("{name} has {what}, which only the processor runs"))
+}
+
+/// Whether attention of many rows goes through tiles with heads of this size.
+pub(crate) fn has_tiles(head_size: usize) -> bool {
+    head_size.is_multiple_of(8) && head_size <= 128
+}
+
+impl Vram {
+    /// What a model needs whose matrices take `matrix(need)` bytes; none where a GPU cannot multiply by one. The error says
+    /// why it cannot run on a GPU at all.
+    pub(crate) fn new(
+        config: &Config,
+        matrix: impl Fn(&Need) -> Option<u64>,
+    ) -> Result<Vram, String> {
+        if let Some(why) = refusal(config) {
+            return Err(why);
+        }
+        let Attention::Grouped(sizes) = config.attention else {
+            return Err("it has no heads".to_owned());
+        };
+        let mut layers = vec![0u64; config.layers];
+        let mut head = 0u64;
+        for need in needs(config) {
+            let bytes = match need.shape {
+                // Embeddings and tables are looked up by the processor; a tied one is the head besides.
+                _ if need.name == "token_embd.weight" && !config.tied => continue,
+                _ if need.name.ends_with("_embd.weight") && need.name != "token_embd.weight" => {
+                    continue;
+                }
+                Shape::Vector(length) => 4 * length as u64,
+                _ => matrix(&need)
+                    .ok_or_else(|| format!("`{}` has parts with scales of their own", need.name))?,
+            };
+            let layer = need.name.strip_prefix("blk.").and_then(|rest| {
+                let (number, _) = rest.split_once('.')?;
+                number.parse::<usize>().ok()
+            });
+            let sum = match layer.and_then(|layer| layers.get_mut(layer)) {
+                Some(layer) => layer,
+                None => &mut head,
+            };
+            *sum = sum.saturating_add(bytes);
+        }
+        let rows = match config.prefix {
+            // Part A is run at once.
+            true => config.context.clamp(CHUNK, 4 * CHUNK),
+            false => CHUNK + CHUNK / 4,
+        };
+        let fused = sizes.queries() + 2 * sizes.keys();
+        let up = if config.gated { 2 } else { 1 } * config.inner;
+        let row = 4 * config.width + 2 * fused + sizes.queries() + up + config.inner;
+        // Activations in f16 for the widest product.
+        let widest = config.width.max(sizes.queries()).max(config.inner);
+        let products = rows * (2 * widest.next_multiple_of(32) + 4);
+        let shape = Heads {
+            queries: sizes.heads,
+            keys: sizes.kv_heads,
+            size: sizes.head_size,
+            scale: 1.0,
+        };
+        // Many rows need no room, where there is a kernel of tiles for such heads.
+        let parted = if has_tiles(sizes.head_size) {
+            SIDE_BY_SIDE
+        } else {
+            rows
+        };
+        let attention = attention_room(parted, shape, config.context);
+        let numbers = rows * row + SIDE_BY_SIDE * config.vocabulary;
+        Ok(Vram {
+            layers,
+            head,
+            token: cache_bytes(1, 1, sizes.keys()) as u64,
+            workspace: (4 * numbers + products + attention) as u64,
+        })
+    }
+
+    /// The keys and values of so many tokens in all layers.
+    pub fn caches(&self, tokens: usize) -> u64 {
+        let layers = self.layers.len() as u64;
+        let token = self.token.saturating_mul(layers);
+        token.saturating_mul(tokens as u64)
+    }
+
+    /// All of it, with so many tokens cached.
+    pub fn total(&self, tokens: usize) -> u64 {
+        let fixed = self.head.saturating_add(self.workspace);
+        let layers = self.layers.iter().copied();
+        let weights = layers.fold(fixed, u64::saturating_add);
+        weights.saturating_add(self.caches(tokens))
+    }
+
+    /// How much of the model fits into so many bytes, with so many tokens cached.
+    pub fn fit(&self, bytes: u64, tokens: usize) -> Split {
+        if self.total(tokens) <= bytes {
+            return Split {
+                layers: self.layers.len(),
+                head: true,
+            };
+        }
+        let kv = self.token.saturating_mul(tokens as u64);
+        let mut used = self.workspace;
+        let fits = |layer: &&u64| {
+            used = used.saturating_add(**layer).saturating_add(kv);
+            used <= bytes
+        };
+        Split {
+            layers: self.layers.iter().take_while(fits).count(),
+            head: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    #[test]
+    fn layers_are_placed_as_long_as_they_fit() {
+        let vram = Vram {
+            layers: vec![100; 4],
+            head: 50,
+            token: 2,
+            workspace: 20,
+        };
+        assert_eq!(vram.total(10), 4 * (100 + 20) + 50 + 20);
+        let fit = |bytes| {
+            let Split { layers, head } = vram.fit(bytes, 10);
+            (layers, head)
+        };
+        assert_eq!(fit(550), (4, true));
+        assert_eq!(fit(549), (4, false));
+        assert_eq!(fit(500), (4, false));
+        assert_eq!(fit(499), (3, false));
+        assert_eq!(fit(139), (0, false));
+        assert_eq!(fit(0), (0, false));
+        assert_eq!(vram.fit(u64::MAX - 1, usize::MAX).layers, 0);
+    }
+
+    #[test]
+    fn members_are_counted_by_layer_or_refused_by_name() {
+        let mut refused = Vec::new();
+        for config in fixture::members() {
+            let bytes = |need: &Need| {
+                let (rows, columns) = need.shape.matrix();
+                Some(4 * (rows * columns) as u64)
+            };
+            match Vram::new(&config, bytes) {
+                Err(why) => refused.push(why),
+                Ok(vram) => {
+                    assert_eq!(vram.layers.len(), config.layers);
+                    // All are of one kind.
+                    assert!(vram.layers.iter().all(|&layer| layer == vram.layers[0]));
+                    let head = 4 * (config.vocabulary * config.width) as u64;
+                    assert!(vram.head > head && vram.head < head + head / 2);
+                }
+            }
+        }
+        assert_eq!(
+            refused,
+            [
+                "glm4moe has experts, which only the processor runs",
+                "glm4moelite has latent attention, which only the processor runs",
+                "glm4moelite has latent attention, which only the processor runs",
+            ]
+        );
+    }
+}

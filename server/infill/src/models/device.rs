@@ -1,0 +1,93 @@
+//! What a model runs on, as chosen and as it can be had.
+//!
+//! Takes the choice of a person, gives a device and, where it is not the one that was asked for, a line that says why.
+//! A GPU that cannot be used is no reason not to serve: the processor does then.
+
+use glm::{Device, Error, Model, Source, Weights};
+
+use crate::models::settings::{Choice, Device as Chosen};
+
+/// A model on the device that it got.
+pub struct Placed {
+    /// The model.
+    pub model: Model,
+    /// Why it does not run where the person who chose wants it.
+    pub note: Option<String>,
+}
+
+/// Loads a model, its matrices brought to the type `weights`, onto the device of the choice, or else into the processor's memory; tells what part of it is loaded,
+/// from 0 to 1.
+///
+/// # Errors
+/// If its files cannot be used.
+pub fn place(
+    source: &Source,
+    weights: Weights,
+    choice: &Choice,
+    progress: &dyn Fn(f32),
+) -> Result<Placed, Error> {
+    let vram = choice.vram.map(|mib| (mib as u64) << 20);
+    let wish = choice.device.unwrap_or_default();
+    let found = match wish {
+        Chosen::Cpu => Ok(Device::Cpu),
+        Chosen::Auto => Device::cuda(0, vram),
+        Chosen::Cuda(number) => Device::cuda(number, vram),
+    };
+    let open = |device: &Device| Model::open_telling(source, weights, device, progress);
+    let opened = found.and_then(|device| open(&device));
+    let (model, why) = match opened {
+        Ok(model) => {
+            let why = model.refusal().map(str::to_owned);
+            (model, why)
+        }
+        Err(error) if error.is_devices() => (open(&Device::Cpu)?, Some(error.to_string())),
+        Err(error) => return Err(error),
+    };
+    let note = why.map(|why| format!("{why}; the processor runs the model"));
+    match (&note, wish) {
+        (Some(note), Chosen::Cuda(_)) => tracing::warn!("{note}"),
+        (Some(note), _) => tracing::info!("{note}"),
+        (None, _) => tracing::info!("the model runs on {}", model.place()),
+    }
+    // Who lets the program choose has got what it found.
+    let note = note.filter(|_| matches!(wish, Chosen::Cuda(_)));
+    Ok(Placed { model, note })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::embedded;
+
+    fn placed(device: Option<Chosen>) -> Placed {
+        let choice = Choice {
+            device,
+            ..Choice::default()
+        };
+        let source = Source::Static(embedded::MODEL);
+        place(&source, Weights::AsStored, &choice, &|_| {}).unwrap()
+    }
+
+    #[test]
+    fn a_gpu_that_cannot_be_had_leaves_the_model_on_the_processor_and_says_why() {
+        let Placed { model, note } = placed(Some(Chosen::Cuda(10_000)));
+        assert_eq!(model.place(), "cpu");
+        let note = note.unwrap();
+        assert!(
+            note.starts_with("cannot use the device cuda:10000: "),
+            "{note}"
+        );
+        assert!(note.ends_with("; the processor runs the model"), "{note}");
+        assert!(!note.contains('\n'), "{note}");
+    }
+
+    #[test]
+    fn who_lets_the_program_choose_hears_of_no_trouble() {
+        for device in [None, Some(Chosen::Auto), Some(Chosen::Cpu)] {
+            let Placed { model, note } = placed(device);
+            assert_eq!(note, None);
+            let is_cpu = model.place() == "cpu";
+            assert!(is_cpu || device != Some(Chosen::Cpu));
+        }
+    }
+}
