@@ -100,6 +100,8 @@ export const accepting = {
     const [line] = at;
     await window.edit('brackets.py', text, at);
     await window.openBracket(line, '    def __init__():');
+    // Asked by hand, a model says what it is unsure of, too.
+    await window.press('Alt+\\');
     const ghost = await window.ghostIs();
     await window.press('Tab');
     await eventually('the suggestion in the text', async () => (await window.line(line)).includes(ghost.trim()));
