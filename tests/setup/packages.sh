@@ -23,3 +23,20 @@ install() {
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >&2 ||
         fail "cannot install the Debian package $1"
 }
+
+# python_with NAME LIST: .cache/NAME of this repository is a Python with the packages of that list. It says what it was
+# made from, so that another list makes another one. Tests ask for one side by side; one of them makes it.
+python_with() {
+    mkdir -p .cache
+    (
+        flock 9
+        cmp -s "$2" ".cache/$1/made" && exit
+        need python3 python3
+        rm -rf ".cache/$1"
+        python3 -c 'import ensurepip' 2>/dev/null || install python3-venv
+        python3 -m venv ".cache/$1" >&2 || fail "cannot make a Python environment in .cache/$1"
+        ".cache/$1/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps -r "$2" >&2 ||
+            fail "cannot install what $2 names in .cache/$1"
+        cp "$2" ".cache/$1/made"
+    ) 9>".cache/$1.lock"
+}

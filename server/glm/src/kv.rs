@@ -115,6 +115,7 @@ impl KvCache {
     /// # Panics
     /// If the cache was made for a model without any.
     pub(crate) fn gpu(&mut self) -> &mut gpu::Cache {
+        // Only a model with layers on a GPU asks, and `KvCache::new` gives its caches this part.
         let gpu = self.gpu.as_mut();
         gpu.expect("a cache is run in the model that it was made for")
     }

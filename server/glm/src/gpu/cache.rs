@@ -114,6 +114,7 @@ impl Cache {
     /// # Panics
     /// If no room was made.
     pub(super) fn sequence(&self) -> Sequence {
+        // `grow` makes it for at least one token, and every pass grows its parts' caches first.
         let buffer = self.buffer.as_ref().expect("room was made before a pass");
         Sequence::new(buffer.view(), self.layers, self.room, self.row / 2)
     }

@@ -76,6 +76,7 @@ impl Rooms {
     /// If it was not made.
     pub(super) fn whole(&self, room: Room) -> View<'_> {
         let buffer = self.rooms[room as usize].as_ref();
+        // A pass calls `make_room`, which makes those that it uses, before it looks at one.
         let buffer = buffer.expect("all rooms are made at the beginning of a pass");
         buffer.view()
     }
