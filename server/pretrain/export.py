@@ -25,6 +25,18 @@ FLAGS = {
 }
 TEMPLATE = "infill_v1"  # how the server lays out the prompts that the embedded model was trained on
 RECALL = ("DISCOUNT", "STRENGTH", "DECLINE")
+# What lines like the one at hand count, in the order in which recall.py prints it.
+LINES = (
+    "typed",
+    "typed.length",
+    "typed.whole",
+    "typed.earlier",
+    "typed.later",
+    "untyped",
+    "untyped.earlier",
+    "untyped.later",
+    "followed",
+)
 
 
 def write(
@@ -80,10 +92,12 @@ def main() -> None:
     parser.add_argument("--name", default="infill-v2")
     parser.add_argument("--template", default=TEMPLATE, help="how the server is to ask the model")
     parser.add_argument("--recall", type=float, nargs=3, metavar=RECALL, help="as recall.py prints them")
+    parser.add_argument("--lines", type=float, nargs=len(LINES), metavar="WEIGHT", help="as recall.py prints them")
     parser.add_argument("--threshold", type=float, help="least probability of a line that is shown unasked")
     options = parser.parse_args()
 
     guidance = dict(zip((f"recall.{name.lower()}" for name in RECALL), options.recall or ()))
+    guidance |= dict(zip((f"recall.lines.{name}" for name in LINES), options.lines or ()))
     if options.threshold is not None:
         guidance["threshold"] = options.threshold
     facts: dict[str, str | int | float] = {}

@@ -77,6 +77,10 @@ class GLM(nn.Module):
                 adds = name.endswith(("attn_output.weight", "ffn_down.weight"))
                 nn.init.normal_(parameter, std=0.02 / (2 * shape.layers) ** 0.5 if adds else 0.02)
 
+    def mask(self, ids: Tensor, sep: Tensor) -> Tensor:
+        """Who sees whom, (B, 1, T, T)."""
+        return prefix_mask(sep, ids.shape[1])
+
     def forward(self, ids: Tensor, positions: Tensor, sep: Tensor, rows: Tensor) -> Tensor:
         """Logits (R, V) of the chosen rows of the flattened B·T.
 
@@ -85,7 +89,7 @@ class GLM(nn.Module):
         """
         x = self.token_embd(ids)
         turns = angles(positions, self.shape.width // self.shape.heads)
-        mask = prefix_mask(sep, ids.shape[1])
+        mask = self.mask(ids, sep)
         for block in self.blk[:-1]:
             x = block(x, turns, mask, None)
         x = self.blk[-1](x, turns, mask, rows)

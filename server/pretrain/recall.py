@@ -1,17 +1,20 @@
 """How much a text's own words are to count beside a model: fits the weights of the server's `Recall`.
 
 Takes a run of train.py, its tokenizer and a folder of files that it has not seen; cuts lines short, asks the model
-for the rest, counts how the last tokens went on elsewhere in the whole file (engine/src/recall.rs does the same), and
-looks for the discount, strength and decline under which the truth is likeliest. Every second blank is kept to tell
-how much it helps.
+for the rest, counts how the last tokens went on elsewhere in the whole file (engine/src/recall.rs does the same), finds
+the lines that are most like the one cut short (infill/src/complete/alike.rs does), and looks for the weights under which
+the truth is likeliest. Every second blank is kept to tell how much it helps.
 
     python recall.py --run RUN --tokenizer tokenizer.json --corpus CORPUS/valid
 """
 
 import argparse
+import math
 import random
 from collections import Counter
+from itertools import takewhile
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from tokenizers import Tokenizer
@@ -33,6 +36,22 @@ TAGS = {
     ".ts": "// language: TypeScript",
 }
 STEPS = 300
+# Where the weights of the orders begin, and those of lines, in the order of glm's LineWeights.
+RECALL = (-1.0, 4.0, 0.5)
+COPIES = (-5.0, 0.5, 0.5, 1.0, 1.0, -6.0, 2.0, 2.0, 1.0)
+LINES = 24  # lines that are kept of a file, of which the likeliest MOST count
+MOST = 8
+LONGEST = 400  # a longer line is data
+
+
+class Alike(NamedTuple):
+    """A line like the one cut short."""
+
+    rest: str
+    length: float  # of what is the same before the blank: bytes and one, to the base 2
+    whole: float  # 1 if that is all of both lines
+    earlier: float  # how alike the lines above both are
+    later: float  # how alike the lines below both are
 
 
 class Blanks:
@@ -46,8 +65,8 @@ class Blanks:
     def encode(self, text: str) -> list[int]:
         return self.tokenizer.encode(text, add_special_tokens=False).ids
 
-    def draw(self, tag: str) -> tuple[list[int], list[int], list[int]] | None:
-        """Ids before a blank, of what is missing, and behind it."""
+    def draw(self, tag: str) -> tuple[list[int], list[int], list[int], bool, list[Alike]] | None:
+        """Ids before a blank, of what is missing, and behind it; whether its line has begun, and lines like it."""
         text = self.random.choice(self.files[tag]).read_text(encoding="utf-8", errors="replace")
         lines = text.splitlines(keepends=True)
         number = self.random.randrange(len(lines)) if lines else 0
@@ -60,11 +79,53 @@ class Blanks:
         before = sum(map(len, lines[:number])) + cursor
         behind = before + len(line) - cursor
         missing = self.encode(line[cursor:])[:ANSWER]
-        return (
-            self.encode(text[max(0, before - BYTES) : before]),
-            missing,
-            self.encode(text[behind : behind + BYTES]),
-        )
+        left, right = text[max(0, before - BYTES) : before], text[behind : behind + BYTES]
+        return self.encode(left), missing, self.encode(right), cursor > start, alike(left, right)
+
+
+def likeness(one: str, other: str) -> float:
+    """The share of the longer line that both begin and end with."""
+    shorter = min(len(one), len(other))
+    if not shorter:
+        return 0.0
+    begin = next((place for place in range(shorter) if one[place] != other[place]), shorter)
+    room = shorter - begin
+    end = next((place for place in range(room) if one[-1 - place] != other[-1 - place]), room)
+    return (begin + end) / max(len(one), len(other))
+
+
+def rest(line: str, typed: str) -> tuple[str, int, bool] | None:
+    """What follows where a line is most like the end of what is typed, for how far back, and whether that is all."""
+    if not typed:
+        return line, 0, False
+    found = None
+    for place in (place for place, char in enumerate(line) if char == typed[-1]):
+        pairs = zip(reversed(line[: place + 1]), reversed(typed))
+        common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        whole = common == place + 1 == len(typed)
+        if found is None or common + whole >= found[1] + found[2]:
+            found = line[place + 1 :], common, whole
+    return found
+
+
+def alike(before: str, after: str) -> list[Alike]:
+    """The lines most like the one at the end of `before`, by a guess at their weights."""
+    above, _, typed = before.rpartition("\n")
+    _, _, below = after.partition("\n")
+    sides = [
+        [line for line in map(str.strip, text.splitlines()) if 0 < len(line) <= LONGEST] for text in (above, below)
+    ]
+    previous, following = (sides[0] or [""])[-1], (sides[1] or [""])[0]
+    found = []
+    for side in sides:
+        for earlier, line, later in zip(["", *side], side, [*side[1:], ""]):
+            match = rest(line, typed.lstrip())
+            if match and match[0]:
+                length = math.log2(match[1] + 1)
+                around = likeness(earlier, previous), likeness(later, following)
+                found.append(Alike(match[0], length, float(match[2]), *around))
+    found.sort(key=lambda line: -(line.length + line.whole + 2 * line.earlier + 2 * line.later))
+    return found[:LINES]
 
 
 def counts(left: list[int], after: list[int], is_end: Tensor, stop: int) -> list[Counter]:
@@ -90,20 +151,22 @@ class Evidence:
         stop = blanks.tokenizer.token_to_id("<|endofpiece|>")
         pieces = [blanks.tokenizer.id_to_token(id) or "" for id in range(model.shape.vocab)]
         is_end = torch.tensor([piece.startswith(("Ċ", "č")) for piece in pieces])
-        rows, blank_of, blanks_drawn = [], [], 0
+        rows, lines, blank_of, blanks_drawn = [], [], [], 0
         for tag in TAGS.values():
             head = [special["[CLS]"], *blanks.encode(tag + "\n")]
             drawn = 0
             while drawn < number:
                 if (blank := blanks.draw(tag)) is None:
                     continue
-                before, missing, after = blank
+                before, missing, after, begun, like = blank
+                copies = [[*blanks.encode(line.rest), stop] for line in like]
                 room = model.shape.context - ANSWER - len(head) - 2
                 left = before[-max(room * 3 // 4, room - len(after)) :]
                 part_a = [*head, *left, special["[sMASK]"], *after[: room - len(left)]]
                 place = len(head) + len(left)
                 probabilities = answered(model, part_a, place, [sop, *missing])
-                for count, truth in enumerate([*missing, stop]):
+                truths = [*missing, stop]
+                for count, truth in enumerate(truths):
                     orders = counts(before + missing[:count], after, is_end, stop)
                     rows.append(
                         [
@@ -111,11 +174,18 @@ class Evidence:
                             *((order[truth], order.total(), len(order)) for order in orders),
                         ]
                     )
+                    row = [[0.0] * 8] * LINES
+                    for place, (line, ids) in enumerate(zip(like, copies)):
+                        follows = count < len(ids) and ids[:count] == truths[:count]
+                        is_truth = follows and ids[count] == truth
+                        row[place] = [follows, is_truth, begun, count > 0, *line[1:]]
+                    lines.append(row)
                     blank_of.append(blanks_drawn)
                 drawn += 1
                 blanks_drawn += 1
         table = torch.tensor(rows, dtype=torch.float32)  # (N, 1 + ORDERS, 3)
         self.model, self.orders = table[:, 0, 0], table[:, 1:]
+        self.lines = torch.tensor(lines, dtype=torch.float32)  # (N, LINES, 8)
         self.blank = torch.tensor(blank_of)
 
     def mixed(self, weights: Tensor) -> Tensor:
@@ -127,11 +197,23 @@ class Evidence:
             worth = strength * torch.exp(-decline * order)
             above = (own - discount).clamp(min=0) + (worth + discount * kinds) * probability
             probability = torch.where(total > 0, above / (total + worth), probability)
-        return probability
+        return probability if len(weights) == len(RECALL) else self.copied(probability, weights[len(RECALL) :])
 
-    def fit(self, chosen: Tensor) -> Tensor:
+    def copied(self, probability: Tensor, weights: Tensor) -> Tensor:
+        """The same with what the lines like the one cut short have next."""
+        follows, is_truth, begun, followed, *facts = self.lines.unbind(2)  # (N, LINES) each
+        typed = weights[0] + sum(weight * fact for weight, fact in zip(weights[1:5], facts))
+        untyped = weights[5] + sum(weight * fact for weight, fact in zip(weights[6:8], facts[2:]))
+        worth = torch.where(begun > 0, typed, untyped)
+        there = self.lines.any(2)
+        likeliest = worth.masked_fill(~there, -math.inf).topk(MOST, 1).indices
+        counts = torch.zeros_like(worth).scatter(1, likeliest, 1.0)
+        worth = (worth + weights[8] * followed).exp() * follows * counts
+        return (probability + (worth * is_truth).sum(1)) / (1 + worth.sum(1))
+
+    def fit(self, chosen: Tensor, start: tuple[float, ...]) -> Tensor:
         """The weights under which the chosen tokens are likeliest."""
-        weights = torch.tensor([-1.0, 4.0, 0.5], requires_grad=True)
+        weights = torch.tensor(start, requires_grad=True)
         optimizer = torch.optim.Adam([weights], lr=0.05)
         for _ in range(STEPS):
             loss = -(self.mixed(weights)[chosen] + 1e-9).log().mean()
@@ -166,11 +248,16 @@ def main() -> None:
     evidence = Evidence(model.eval(), blanks, options.blanks)
 
     held_out = evidence.blank % 2 == 1
-    fitted = evidence.fit(~held_out)
-    for name, probability in (("model", evidence.model), ("mixed", evidence.mixed(fitted))):
+    mixtures = {
+        "model": evidence.model,
+        "with counts": evidence.mixed(evidence.fit(~held_out, RECALL)),
+        "with lines, too": evidence.mixed(evidence.fit(~held_out, RECALL + COPIES)),
+    }
+    for name, probability in mixtures.items():
         print(f"{name}: {-(probability[held_out] + 1e-9).log().mean():.3f} nats per token")
-    discount, strength, decline = evidence.fit(torch.ones_like(held_out))
-    print(f"--recall {discount.sigmoid():.3f} {strength.exp():.1f} {decline:.3f}")
+    discount, strength, decline, *lines = evidence.fit(torch.ones_like(held_out), RECALL + COPIES)
+    print(f"--recall {discount.sigmoid():.4f} {strength.exp():.1f} {decline:.3f}")
+    print("--lines", *(f"{weight:.3f}" for weight in lines))
 
 
 if __name__ == "__main__":

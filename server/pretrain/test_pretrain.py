@@ -1,7 +1,9 @@
 """Checks of the recipe on tiny models: `python -m unittest` in this folder, half a minute on a CPU."""
 
+import argparse
 import csv
 import gzip
+import math
 import subprocess
 import sys
 import tempfile
@@ -15,6 +17,7 @@ import export
 import filters
 import recall
 import tokenizer
+from ablate import Arm, difference, two_zones
 from model import GLM, Shape, prefix_mask
 from shards import Shards
 
@@ -62,6 +65,13 @@ class Model(unittest.TestCase):
         mask = prefix_mask(torch.tensor([2]), 4)[0, 0].int().tolist()
         self.assertEqual(mask, [[1, 1, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1]])
 
+    def test_the_far_zone_sees_what_is_before_it(self):
+        model = two_zones(near=1)(TINY)
+        mask = model.mask(torch.tensor([[9, 9, 1, 9, 5, 9]]), torch.tensor([4]))[0, 0].int().tolist()
+        self.assertEqual(mask[0], [1, 0, 0, 0, 0, 0])
+        self.assertEqual(mask[1:4], [[1, 1, 1, 1, 0, 0]] * 3)
+        self.assertEqual(mask[5], [1] * 6)
+
     def test_an_answer_does_not_depend_on_what_follows_it(self):
         torch.manual_seed(0)
         model = GLM(TINY).eval()
@@ -75,6 +85,21 @@ class Model(unittest.TestCase):
         self.assertFalse(torch.allclose(whole[-1], other_end[-1]))
         other_part_a = logits([20] + IDS[1:])
         self.assertFalse(torch.allclose(whole[0], other_part_a[0]))
+
+
+class Ablation(unittest.TestCase):
+    def test_an_arm_is_read(self):
+        arm = Arm.parse("wide=some/shards,width=512,near=64")
+        self.assertEqual((arm.name, str(arm.shards), arm.shape.width, arm.near), ("wide", "some/shards", 512, 64))
+        for text in ("wide", "=shards", "wide=shards,height=3", "wide=shards,width=much"):
+            with self.assertRaises(argparse.ArgumentTypeError):
+                Arm.parse(text)
+
+    def test_a_difference_is_told_with_its_error(self):
+        first = [(3.0, 1), (4.0, 2), (5.0, 1)]
+        self.assertEqual(difference(first, first), (0.0, 0.0))
+        more, error = difference([(nats + count / 4, count) for nats, count in first], first)
+        self.assertEqual((more, error), (0.25, 0.0))
 
 
 class Reading(unittest.TestCase):
@@ -300,6 +325,27 @@ class Recall(unittest.TestCase):
         strength = 3 * np.exp(-0.5)
         expected = (0.75 + (strength + 0.25) * first) / (1 + strength)
         self.assertAlmostEqual(evidence.mixed(weights).item(), expected, places=5)
+
+    def test_alike(self):
+        """The same examples as in infill/src/complete/alike.rs."""
+        before, after = "f {\n  a(1);\n  b(1);\n}\ng {\n  a(2);\n  ", "\n}\n"
+        best = recall.alike(before, after)[0]
+        self.assertEqual((best.rest, best.length, best.whole, best.later), ("b(1);", 0.0, 0.0, 1.0))
+        self.assertAlmostEqual(best.earlier, 0.8)
+        lines = recall.alike("let a = get(one);\nset(two);\nlet b = get(", "\n")
+        self.assertEqual([(line.rest, line.length) for line in lines], [("one);", 3.0), ("two);", 2.0)])
+        lines = recall.alike("  return x;\nmy return y;\nreturn ", "")
+        self.assertEqual({line.rest: (line.length, line.whole) for line in lines}, {"x;": (3.0, 1.0), "y;": (3.0, 0.0)})
+
+    def test_copied(self):
+        """As in engine/src/recall.rs: beside a model that counts 1, a line counts 1/2, and 2 once it is followed."""
+        evidence = recall.Evidence.__new__(recall.Evidence)
+        evidence.lines = torch.zeros(2, recall.LINES, 8)
+        evidence.lines[0, 0] = torch.tensor([1.0, 1, 1, 0, 0, 0, 0, 0])
+        evidence.lines[1, 0] = torch.tensor([1.0, 0, 1, 1, 0, 0, 0, 0])
+        weights = torch.tensor([math.log(0.5), 0, 0, 0, 0, 0, 0, 0, math.log(4)])
+        found = evidence.copied(torch.tensor([0.25, 0.25]), weights)
+        torch.testing.assert_close(found, torch.tensor([0.75 / 1.5, 0.25 / 3]))
 
 
 if __name__ == "__main__":

@@ -177,11 +177,11 @@ class Folder:
 class Run:
     """A model in training: all that a checkpoint holds, and one step."""
 
-    def __init__(self, options: argparse.Namespace, device: torch.device):
+    def __init__(self, options: argparse.Namespace, device: torch.device, kind: type[GLM] = GLM):
         torch.manual_seed(options.seed)
         self.options, self.device = options, device
         self.shape = Shape(**{name: getattr(options, name) for name in asdict(Shape())})
-        self.model = GLM(self.shape).to(device)
+        self.model = kind(self.shape).to(device)
         self.optimizers = optimizers(self.model, options.lr, options.matrix_lr)
         # `first` is the step with fresh optimizers; `batches` counts those of all processes; `elapsed` is in seconds.
         self.state = {"first": 0, "step": 0, "batches": 0, "elapsed": 0.0, "tokens": 0, "loss_tokens": 0}

@@ -24,6 +24,6 @@ pub use counters::{Counters, Load, Totals};
 pub use draw::Sampling;
 pub use job::{Advance, Answer, Class, Ended, Job};
 pub use queue::Cancel;
-pub use recall::Recall;
+pub use recall::{Line, Recall};
 pub use thread::Engine;
 pub use watch::{Allowed, Flow, Watch};

@@ -4,7 +4,9 @@
 //! wherever else they stand. Counts behind one token are mixed into the model's probabilities, counts behind two into
 //! that, and so on: a Pitman-Yor process of each order has the one below it as its base, and the model is the base of
 //! the first. (Teh 2006, "A Hierarchical Bayesian Language Model based on Pitman-Yor Processes", with one table a
-//! kind; that a text's own words are worth so much is Kuhn and De Mori's, 1990.)
+//! kind; that a text's own words are worth so much is Kuhn and De Mori's, 1990.) Beside the outcome stand whole
+//! [`Line`]s that the answer may be a copy of, each with a weight of its own as long as the answer follows it: a pointer
+//! beside a generator. (As in See et al. 2017, "Get To The Point".)
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -23,7 +25,18 @@ pub struct Recall {
     begun: Vec<u32>,
     ends: Option<(Arc<[u32]>, u32)>,
     weights: Weights,
+    lines: Vec<Line>,
+    followed: f32,
     print: u64,
+}
+
+/// A line that an answer may be a copy of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Line {
+    /// Its tokens from the place on where the answer begins.
+    pub ids: Vec<u32>,
+    /// How much it counts beside the model, which counts 1, as a logarithm.
+    pub weight: f32,
 }
 
 impl Recall {
@@ -43,8 +56,24 @@ impl Recall {
             begun: begun.to_owned(),
             ends,
             weights,
+            lines: Vec::new(),
+            followed: 0.0,
             print: hasher.finish(),
         }
+    }
+
+    /// The same with lines that the answer may be a copy of. `followed` is added to the weight of one that has been
+    /// followed for a token or more.
+    #[must_use]
+    pub fn copying(mut self, lines: Vec<Line>, followed: f32) -> Recall {
+        let mut hasher = DefaultHasher::new();
+        self.print.hash(&mut hasher);
+        for Line { ids, weight } in &lines {
+            (ids, weight.to_bits()).hash(&mut hasher);
+        }
+        self.print = hasher.finish();
+        (self.lines, self.followed) = (lines, followed);
+        self
     }
 
     /// The same number for the same text. What was begun is left out, for the prompt has it.
@@ -56,7 +85,8 @@ impl Recall {
     /// the mixed probabilities, as one did the model's before.
     pub(crate) fn blend(&self, answer: &[u32], row: &mut [f32]) {
         let found = self.look_up(answer, row.len());
-        let Some((&first, _)) = found.first_key_value() else {
+        let copied = self.copied(answer, row.len());
+        let Some(&first) = found.keys().chain(copied.keys()).next() else {
             return;
         };
         let logits = Logits {
@@ -68,11 +98,11 @@ impl Recall {
         let above = row[first as usize] - logits.log_probability(0, first);
         // Ids with their probability, as it goes from order to order.
         let base = |&id: &u32| (id, (row[id as usize] - above).exp());
-        let mut mixed: Vec<_> = found.keys().map(base).collect();
+        let mut mixed: BTreeMap<_, _> = found.keys().chain(copied.keys()).map(base).collect();
         // What is left of the probability of tokens that occur nowhere.
         let mut others = 1.0;
         for order in 0..ORDERS {
-            let count = |id: &u32| found[id][order] as f32;
+            let count = |id: &u32| found.get(id).map_or(0.0, |counts| counts[order] as f32);
             let kinds = found.keys().filter(|id| count(id) > 0.0).count() as f32;
             let total: f32 = found.keys().map(count).sum();
             if kinds == 0.0 {
@@ -91,9 +121,34 @@ impl Recall {
             }
             others *= kept;
         }
+        for (id, weight) in copied {
+            *mixed.entry(id).or_default() += weight;
+        }
         for (id, probability) in mixed {
             row[id as usize] = (probability / others).ln() + above;
         }
+    }
+
+    /// What the lines that the answer has followed so far have next, each with the sum of their weights.
+    fn copied(&self, answer: &[u32], vocab: usize) -> BTreeMap<u32, f32> {
+        let mut copied = BTreeMap::new();
+        for line in &self.lines {
+            let Some(rest) = line.ids.strip_prefix(answer) else {
+                continue;
+            };
+            let end = self.ends.as_ref().map(|(_, stop)| *stop);
+            let next = rest.first().copied().or(end);
+            let Some(next) = next.filter(|&id| (id as usize) < vocab) else {
+                continue;
+            };
+            let followed = if answer.is_empty() {
+                0.0
+            } else {
+                self.followed
+            };
+            *copied.entry(next).or_default() += (line.weight + followed).exp();
+        }
+        copied
     }
 
     /// How often each token, its id below `vocab`, stands behind the last one, the last two and so on.
@@ -204,6 +259,44 @@ mod tests {
         assert_eq!(begun.print(), whole.print());
         let other = Recall::new([Arc::from([1]), Arc::from([2, 3])], &[], None, WEIGHTS);
         assert_ne!(other.print(), whole.print());
+    }
+
+    /// By hand: beside a model that counts 1, a line counts 1/2, and 2 once it is followed.
+    #[test]
+    fn a_line_counts_as_long_as_the_answer_follows_it() {
+        let line = |ids: &[u32], weight: f32| Line {
+            ids: ids.to_vec(),
+            weight: weight.ln(),
+        };
+        let lines = vec![
+            line(&[2, 4], 0.5),
+            line(&[2, 5], 0.25),
+            line(&[2, 900], 9.0),
+        ];
+        let text = recall(&[], &[], Some((&[7], 0))).copying(lines, 4.0f32.ln());
+        let model = |id: usize| (id + 1) as f32 / 55.0;
+        let first = probabilities(&text, &[]);
+        close(first[2], (model(2) + 9.75) / 10.75);
+        close(first[3], model(3) / 10.75);
+        let second = probabilities(&text, &[2]);
+        close(second[4], (model(4) + 2.0) / 4.0);
+        close(second[5], (model(5) + 1.0) / 4.0);
+        close(second[6], model(6) / 4.0);
+        // Behind the line is the end of the answer, and elsewhere nothing.
+        close(probabilities(&text, &[2, 4])[0], (model(0) + 2.0) / 3.0);
+        close(probabilities(&text, &[3])[4], model(4));
+    }
+
+    #[test]
+    fn other_lines_are_another_recall() {
+        let line = |weight| Line {
+            ids: vec![2],
+            weight,
+        };
+        let copying = |lines| recall(&[1], &[], None).copying(lines, 1.0).print();
+        assert_eq!(copying(vec![line(1.0)]), copying(vec![line(1.0)]));
+        assert_ne!(copying(vec![line(1.0)]), copying(vec![line(2.0)]));
+        assert_ne!(copying(vec![line(1.0)]), copying(vec![]));
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod hf;
 mod own;
 mod sat;
 
-pub use guidance::{Guidance, RecallWeights};
+pub use guidance::{Guidance, LineWeights, RecallWeights};
 pub(crate) use own::{Pair, pairs};
 
 use crate::{

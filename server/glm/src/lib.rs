@@ -25,8 +25,8 @@ mod workspace;
 
 pub use checkpoint::{GgufTokenizer, Info, Memory, Source, TensorInfo, inspect, quantize, verify};
 pub use config::{
-    Activation, Architecture, Attention, Block, Config, Experts, Grouped, Guidance, Latent, Norm,
-    Pairs, Positions, RecallWeights, Rotary, Yarn,
+    Activation, Architecture, Attention, Block, Config, Experts, Grouped, Guidance, Latent,
+    LineWeights, Norm, Pairs, Positions, RecallWeights, Rotary, Yarn,
 };
 pub use device::Device;
 pub use error::Error;

@@ -7,6 +7,7 @@
 //! engine, so that the next question about the same place goes on from there.
 
 mod ahead;
+mod alike;
 mod alternatives;
 pub mod anchors;
 mod best;
@@ -14,6 +15,7 @@ mod encoded;
 mod newest;
 mod outcome;
 mod reader;
+mod recalled;
 mod said;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -59,9 +61,6 @@ const HEAD_TOKENS: usize = 128;
 
 /// The smallest context, in tokens, that has room to set aside for what is typed.
 const ROOMY: usize = 2048;
-
-/// Bytes of text on each side of the blank in which is looked up how the last tokens went on.
-const RECALLED: usize = 32 << 10;
 
 /// Tokens of the small window that answers first where a full one has not been read.
 const NEAR_TOKENS: usize = 256;
@@ -292,14 +291,7 @@ impl Trip {
             earlier,
         );
         let anchor = anchor.map_err(Why::Situation)?;
-        let sides = self.rooms.recall.is_some().then(|| {
-            let hole = anchor.hole();
-            let text = &self.ask.view.snapshot;
-            let left = text.slice(hole.start.saturating_sub(RECALLED)..hole.start);
-            let right = text.slice(hole.end..hole.end + RECALLED);
-            let Rooms { anchors, vocab, .. } = &*self.rooms;
-            anchors.encode(self.ask.view.number, [left, right], vocab)
-        });
+        let sides = self.sides(anchor.hole().clone());
         Ok(Placed::new(anchor, extent, sides))
     }
 
@@ -339,9 +331,7 @@ impl Trip {
         // One of them may be `sop`, which is in the prompt; what was typed may be a token a byte.
         let max_tokens = answer_tokens(until) - 1 + asked.open.len();
         let begun = prompt.ids[prompt.ids.len() - asked.head..].to_vec();
-        let sides = placed.sides.clone().zip(self.rooms.recall.as_ref());
-        let recall =
-            sides.map(|(sides, recall)| recall.beside(sides, &begun, until, &prompt.stops));
+        let recall = self.recall(standing, &begun, until);
         self.exchange().prompt = Some(prompt.ids.clone());
         let job = Job {
             ids: prompt.ids.clone(),

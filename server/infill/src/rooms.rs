@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{anyhow, bail};
 use cache::Store;
 use engine::{Answer, Cancel, Engine, Job, Recall, Watch};
-use glm::RecallWeights;
+use glm::{LineWeights, RecallWeights};
 use prompt::{Template, Until};
 use tokio::sync::oneshot;
 use vocab::Vocab;
@@ -55,15 +55,18 @@ pub struct Rooms {
 /// How what a text says elsewhere counts.
 pub struct Recalling {
     weights: RecallWeights,
+    /// How lines like the one at hand count, if they do.
+    pub lines: Option<LineWeights>,
     /// The tokens that begin with the end of a line, sorted.
     line_ends: Arc<[u32]>,
 }
 
 impl Recalling {
-    fn new(weights: RecallWeights, vocab: &Vocab) -> Recalling {
+    fn new(weights: RecallWeights, lines: Option<LineWeights>, vocab: &Vocab) -> Recalling {
         let is_end = |id: &u32| matches!(vocab.bytes(*id).first(), Some(b'\n' | b'\r'));
         Recalling {
             weights,
+            lines,
             line_ends: (0..vocab.len() as u32).filter(is_end).collect(),
         }
     }
@@ -127,7 +130,7 @@ impl Rooms {
         Ok(Rooms {
             recall: guidance
                 .recall
-                .map(|weights| Recalling::new(weights, &vocab)),
+                .map(|weights| Recalling::new(weights, guidance.lines, &vocab)),
             vocab: Arc::new(vocab),
             template,
             engine: Engine::start(model, kv_bytes),
