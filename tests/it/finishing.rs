@@ -287,6 +287,33 @@ fn answer(text: &str, offset: usize, parts: &[Part]) -> String {
     parts.iter().map(part).collect()
 }
 
+/// Of so long a text a part is parsed, which lacks the last bracket and would take it from the answer.
+#[test]
+fn a_bracket_too_many_is_found_in_a_long_text() {
+    let functions = "int one() {\n    return 1;\n}\n\n".repeat(4000);
+    let text = |body: &str| {
+        format!("namespace a {{\n{functions}int f() {{\n    {body}\n}}\n\n{functions}}}\n")
+    };
+    let offset = text("").len() - functions.len() - "\n}\n\n}\n".len();
+    let snapshot = Snapshot::new(&text(""), language("cpp"));
+    let ask = Ask::at(&snapshot, offset, Until::Block);
+    let finished = |raw: &str| finish(raw, &ask, &snapshot, offset, false).map(|item| item.text);
+    assert_eq!(finished("static int value;").unwrap(), "static int value;");
+    assert!(!finished("static int value{1};\n};").is_ok_and(|text| text.contains("};")));
+    // Where the text lacks it, it may come.
+    let snapshot = Snapshot::new(&text("if (one()) {"), language("cpp"));
+    let offset = offset + "if (one()) {".len();
+    let ask = Ask::at(&snapshot, offset, Until::Block);
+    let item = finish(
+        "\n        return 2;\n    }\n",
+        &ask,
+        &snapshot,
+        offset,
+        false,
+    );
+    assert_eq!(item.unwrap().text, "\n        return 2;\n    }");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
 

@@ -84,7 +84,9 @@ impl<'a> Gate<'a> {
         match both {
             Some((before, after)) if after.has_more_errors(before) => Err(Why::Syntax),
             Some((before, after)) if after.brackets > before.brackets => Err(Why::Brackets),
-            Some(_) => self.admit_strings(piece),
+            Some(_) => self
+                .admit_strings(piece)
+                .and_then(|()| self.admit_closers(piece)),
             None => self
                 .admit_strings(piece)
                 .and_then(|()| self.admit_unparsed(piece)),
@@ -100,6 +102,25 @@ impl<'a> Gate<'a> {
         let closed = after.is_some_and(|mark| self.ask.line_right.contains(mark));
         if before.is_none() && after.is_some() && !closed {
             Err(Why::Quotes)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Withholds a piece that closes what something else closes already. Of a long text a part is parsed, which may lack a
+    /// bracket at its end, for which the one too many is then taken: so the whole text is read.
+    fn admit_closers(&self, piece: &Piece) -> Result<(), Why> {
+        let language = self.ask.language;
+        if scan(&piece.text, None, language).closed.is_empty() {
+            return Ok(());
+        }
+        let left = self.snapshot.slice(0..self.offset);
+        let right = self.snapshot.slice(self.offset..self.snapshot.len());
+        let kept = right.get(piece.replaced..).unwrap_or_default();
+        let before = scan(&format!("{left}{right}"), None, language);
+        let after = scan(&format!("{left}{}{kept}", piece.text), None, language);
+        if after.imbalance() > before.imbalance() {
+            Err(Why::Brackets)
         } else {
             Ok(())
         }
