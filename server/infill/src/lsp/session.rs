@@ -65,9 +65,9 @@ pub struct Session {
     /// The document that the user looks at, as far as one can tell.
     focus: Mutex<Option<Url>>,
     /// Something that a status shows may have changed.
-    news: Notify,
+    news: Arc<Notify>,
     folder: OnceLock<PathBuf>,
-    model: watch::Sender<Model>,
+    model: Arc<watch::Sender<Model>>,
     agreed: OnceLock<Agreed>,
     shut_down: AtomicBool,
     ended: Notify,
@@ -112,9 +112,9 @@ impl Session {
             percent: AtomicU32::new(0),
             trouble: Mutex::default(),
             focus: Mutex::default(),
-            news: Notify::new(),
+            news: Arc::default(),
             folder: OnceLock::new(),
-            model: watch::Sender::new(Model::Loading),
+            model: Arc::new(watch::Sender::new(Model::Loading)),
             agreed: OnceLock::new(),
             shut_down: AtomicBool::new(false),
             ended: Notify::new(),
@@ -141,7 +141,7 @@ impl Session {
         match opened {
             Ok((choice, rooms)) => {
                 *loaded = Some(choice);
-                self.model.send_replace(Model::Ready(Arc::clone(&rooms)));
+                self.serve_from(&rooms);
                 self.set_trouble(None);
                 Ok(Some(rooms))
             }
@@ -157,6 +157,26 @@ impl Session {
                 Err(message)
             }
         }
+    }
+
+    /// Answers from these rooms from now on, and from those that take their place if their model is lost.
+    fn serve_from(&self, rooms: &Arc<Rooms>) {
+        let (model, news) = (Arc::downgrade(&self.model), Arc::downgrade(&self.news));
+        rooms.succeeded_by(move |successor| {
+            let (Some(model), Some(news)) = (model.upgrade(), news.upgrade()) else {
+                return;
+            };
+            model.send_if_modified(|model| {
+                // Another one may have been chosen meanwhile.
+                let is_lost = matches!(model, Model::Ready(rooms) if rooms.engine.is_lost());
+                if is_lost {
+                    *model = Model::Ready(Arc::new(successor));
+                }
+                is_lost
+            });
+            news.notify_one();
+        });
+        self.model.send_replace(Model::Ready(Arc::clone(rooms)));
     }
 
     /// Notes that a load is about to begin. [`Session::switching`] holds until the guard is dropped.
@@ -425,7 +445,7 @@ mod tests {
     #[test]
     fn a_device_that_cannot_be_had_is_told_of_and_the_model_is_ready() {
         let session = Session::new(Choice {
-            device: Some(Device::Cuda(10_000)),
+            device: Some(Device::Cuda(vec![10_000])),
             ..Choice::default()
         });
         session.load().unwrap();
