@@ -64,7 +64,10 @@ fn a_fresh_machine_can_serve_and_says_how() {
     assert!(line(&said, "needs").contains("for the weights"));
     assert!(line(&said, "runs on").starts_with("the processor, all "));
     let settings = line(&said, "settings");
-    assert!(settings.ends_with("infill.toml: not there; the defaults hold"), "{settings}");
+    assert!(
+        settings.ends_with("infill.toml: not there; the defaults hold"),
+        "{settings}"
+    );
     let models = place.path().join("home/models");
     assert_eq!(
         line(&said, "models"),
@@ -78,14 +81,21 @@ fn a_fresh_machine_can_serve_and_says_how() {
 #[test]
 fn json_says_the_same() {
     let place = Place::new();
-    fs::write(place.path().join("work/infill.toml"), "window = 300\nthreads = 1\n").unwrap();
+    fs::write(
+        place.path().join("work/infill.toml"),
+        "window = 300\nthreads = 1\n",
+    )
+    .unwrap();
     let output = place.doctor(&["--json", "--device", "cpu"]);
     assert!(output.status.success());
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(said["problems"], Value::Array(Vec::new()));
     assert_eq!(said["processor"]["model_threads"], 1);
     let model = &said["model"];
-    assert_eq!((&model["name"], &model["window"]), (&"infill-v2".into(), &300.into()));
+    assert_eq!(
+        (&model["name"], &model["window"]),
+        (&"infill-v2".into(), &300.into())
+    );
     // What the model needs is what `model info` says.
     let info = Command::new(harness::binary())
         .args(["model", "info", "--json"])
@@ -105,7 +115,10 @@ fn what_keeps_the_server_from_serving_is_an_error_that_says_what_to_do() {
     let place = Place::new();
     for (arguments, words) in [
         (&["--model", "./nowhere.gguf"][..], "nowhere.gguf"),
-        (&["--model", "codegeex4-all-9b"], "`infill model pull codegeex4-all-9b` gets it"),
+        (
+            &["--model", "codegeex4-all-9b"],
+            "`infill model pull codegeex4-all-9b` gets it",
+        ),
         (&["--memory", "1"], "choose a smaller model"),
     ] {
         let output = place.doctor(arguments);
@@ -119,7 +132,10 @@ fn what_keeps_the_server_from_serving_is_an_error_that_says_what_to_do() {
     let said = text(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
     let error = line(&said, "error:");
-    assert!(error.contains("infill.toml:1:") && error.contains("modle"), "{error}");
+    assert!(
+        error.contains("infill.toml:1:") && error.contains("modle"),
+        "{error}"
+    );
     // The rest is there all the same.
     assert!(line(&said, "model ").starts_with("infill-v2"));
 }
@@ -131,7 +147,10 @@ fn what_the_server_can_do_without_is_a_problem_and_no_failure() {
     let said = text(&output);
     assert!(output.status.success(), "{said}");
     let problem = line(&said, "problem:");
-    assert!(problem.ends_with("; the processor would run the model"), "{problem}");
+    assert!(
+        problem.ends_with("; the processor would run the model"),
+        "{problem}"
+    );
     assert!(line(&said, "runs on").starts_with("the processor, all "));
 
     // A file where the store's folder is to be.

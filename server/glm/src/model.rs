@@ -338,9 +338,7 @@ impl Model {
         let mut first = 0;
         if let Some(gpus) = &self.gpus {
             if gpus.is_suspended() {
-                return Err(Error::Input(
-                    "its weights are not on the GPU".to_owned(),
-                ));
+                return Err(Error::Input("its weights are not on the GPU".to_owned()));
             }
             gpus.forward(parts, work, rows, &self.pool, between)?;
             first = gpus.layers();
@@ -461,7 +459,9 @@ fn available() -> usize {
 /// Threads that a model runs on, of which so many are wanted.
 pub fn threads(wanted: Option<usize>) -> usize {
     let available = available();
-    wanted.map_or(default_threads(available), |wanted| wanted.clamp(1, available))
+    wanted.map_or(default_threads(available), |wanted| {
+        wanted.clamp(1, available)
+    })
 }
 
 /// Threads of a model unless [`Model::with_threads`] says otherwise. Half of the machine's: it counts two for a core,

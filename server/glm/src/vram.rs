@@ -175,9 +175,9 @@ impl Vram {
         let mut first = 0;
         for (index, split) in splits.iter_mut().enumerate() {
             *split = self.fit(first, rooms[index], tokens);
-            let mut later = rooms[index + 1..].iter();
-            let is_closed_later = || later.any(|&room| self.fit(all - 1, room, tokens).head);
-            if split.layers > 0 && first + split.layers == all && !split.head && is_closed_later() {
+            let closes = |&room: &u64| self.fit(all - 1, room, tokens).head;
+            let has_all = split.layers > 0 && first + split.layers == all && !split.head;
+            if has_all && rooms[index + 1..].iter().any(closes) {
                 // Where the head fits besides, the last layer goes, too.
                 split.layers -= 1;
             }
@@ -233,7 +233,10 @@ mod tests {
         // One that holds all is better than two.
         assert_eq!(spread(&[300, 600]), [(0, false), (4, true)]);
         assert_eq!(spread(&[380, 200]), [(3, false), (1, true)]);
-        assert_eq!(spread(&[260, 100, 380]), [(2, false), (0, false), (2, true)]);
+        assert_eq!(
+            spread(&[260, 100, 380]),
+            [(2, false), (0, false), (2, true)]
+        );
         // What is left is the processor's.
         assert_eq!(spread(&[260, 140]), [(2, false), (1, false)]);
         // The head goes where there is room for it, and takes the last layer along.

@@ -145,7 +145,11 @@ impl<D: Device> Device for Faulty<D> {
                 self.switch.0.held.fetch_add(bytes, Ordering::Relaxed);
                 let address = inner.view().address();
                 let switch = self.switch.clone();
-                Ok(Buffer::new(address, bytes, Box::new(Counted { switch, inner })))
+                Ok(Buffer::new(
+                    address,
+                    bytes,
+                    Box::new(Counted { switch, inner }),
+                ))
             }
         }
     }

@@ -6,9 +6,9 @@
 //! and so stops within one.
 
 use super::{
-    Cache, OnGpu,
+    Cache,
     rooms::{Room, Rooms},
-    weights::{Layer, Linear},
+    weights::{Layer, Linear, OnGpu},
 };
 use crate::{
     Error, Part,
@@ -79,7 +79,9 @@ impl OnGpu {
             let tokens = past + span.mask.new_tokens();
             part.kv.gpu(self.stage).grow(tokens, past)?;
         }
-        let sequences = parts.iter_mut().map(|part| part.kv.gpu(self.stage).sequence());
+        let sequences = parts
+            .iter_mut()
+            .map(|part| part.kv.gpu(self.stage).sequence());
         let [all, last] = self.tables(&pass, &sequences.collect::<Vec<_>>())?;
         self.make_room(rooms, &pass, turns.cosines.len(), asking.len())?;
         for (numbers, room) in [

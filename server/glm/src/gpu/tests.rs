@@ -9,6 +9,8 @@ use crate::{
 };
 use std::sync::Arc;
 
+mod stages;
+
 const IDS: [u32; 12] = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8];
 const ROWS: [[u32; 12]; 2] = [
     [0, 1, 2, 3, 4, 5, 6, 7, 2, 2, 2, 2],

@@ -225,7 +225,11 @@ fn model(choice: &Choice, gpus: &[GpuInfo], note: &mut Note) -> anyhow::Result<M
     // What of the weights is not on a GPU.
     let on_gpus: u64 = match &vram {
         Ok(vram) => {
-            let layers: usize = runs_on.iter().filter(|share| share.device != CPU).map(|share| share.layers).sum();
+            let layers: usize = runs_on
+                .iter()
+                .filter(|share| share.device != CPU)
+                .map(|share| share.layers)
+                .sum();
             vram.layers[..layers].iter().sum()
         }
         Err(_) => 0,

@@ -40,7 +40,9 @@ impl Processor {
             model_threads,
             vectors,
         } = self;
-        format!("{threads} threads, {model_threads} of them for a model; vector instructions: {vectors}")
+        format!(
+            "{threads} threads, {model_threads} of them for a model; vector instructions: {vectors}"
+        )
     }
 }
 
@@ -158,7 +160,8 @@ pub fn logs() -> Place {
     Place {
         what: "log",
         path: None,
-        state: "standard error, which editors keep; --log LEVEL or INFILL_LOG says how much".to_owned(),
+        state: "standard error, which editors keep; --log LEVEL or INFILL_LOG says how much"
+            .to_owned(),
     }
 }
 

@@ -63,7 +63,10 @@ fn model(model: &Model) -> Vec<String> {
         None => "built in".to_owned(),
     };
     let on_gpu = match model.gpu_bytes {
-        Some(bytes) => format!("; {} of a GPU's memory with all that a pass takes", size(bytes)),
+        Some(bytes) => format!(
+            "; {} of a GPU's memory with all that a pass takes",
+            size(bytes)
+        ),
         None => String::new(),
     };
     let needs = format!(
@@ -72,7 +75,11 @@ fn model(model: &Model) -> Vec<String> {
         size(model.cache_bytes),
         model.window,
     );
-    let shares: Vec<String> = model.runs_on.iter().map(|share| place(share, model.layers)).collect();
+    let shares: Vec<String> = model
+        .runs_on
+        .iter()
+        .map(|share| place(share, model.layers))
+        .collect();
     let what = format!(
         "{} ({path}), template {}, tokenizer {}",
         model.name, model.template, model.tokenizer
