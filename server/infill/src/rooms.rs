@@ -216,6 +216,52 @@ impl Rooms {
     }
 }
 
+#[cfg(test)]
+impl Rooms {
+    /// The rooms of a choice whose model runs on this device.
+    pub fn on(device: &glm::Device, choice: &Choice) -> anyhow::Result<Rooms> {
+        let cpu = Choice {
+            device: Some(Device::Cpu),
+            ..choice.clone()
+        };
+        let mut opened = open(&cpu, &|_| {})?;
+        let (source, _) = source(choice.model.as_deref())?;
+        opened.model = glm::Model::open(&source, choice.weights(), device)?;
+        Ok(Rooms::of(opened, KV_BYTES, choice))
+    }
+
+    /// How a job of these tokens that wants one more ends.
+    pub fn ends_of(&self, ids: &[u32]) -> engine::Ended {
+        struct Unwatched;
+        impl Watch for Unwatched {
+            fn token(&mut self, _: u32) -> engine::Flow {
+                engine::Flow::More
+            }
+        }
+        let places = (0..ids.len() as u32).collect();
+        let job = Job {
+            ids: ids.to_owned(),
+            positions: [places, vec![0; ids.len()]],
+            part_a: ids.len(),
+            class: engine::Class::Invoked,
+            stops: Vec::new(),
+            max_tokens: 1,
+            sampling: engine::Sampling::GREEDY,
+            advance: engine::Advance::Span,
+            document: 0,
+            drafts: Vec::new(),
+            recall: None,
+        };
+        let (send, ended) = std::sync::mpsc::channel();
+        let done = Box::new(move |answer: Answer| {
+            // The receiver waits below.
+            let _ = send.send(answer.ended);
+        });
+        let _cancel = self.submit(job, Box::new(Unwatched), done);
+        ended.recv().expect("every job is answered")
+    }
+}
+
 /// Opens the model that is built in, in the place of one that can run nowhere any more, and says so.
 fn go_on(built_in: &Choice, why: &str, succeed: Successor) {
     match Rooms::open(built_in, &|_| {}) {

@@ -459,6 +459,63 @@ mod tests {
     }
 
     #[test]
+    fn the_built_in_model_goes_on_where_another_is_lost() {
+        let path = other_model("placed-v1");
+        let (device, switch) = glm::fixture::gpu(1 << 30);
+        let session = Arc::new(Session::new(choice(&path)));
+        let rooms = Arc::new(Rooms::on(&device, &choice(&path)).unwrap());
+        session.serve_from(&rooms);
+        let now = || status(&session, None);
+        assert_eq!(now().model.as_deref(), Some("placed-v1"));
+        assert_eq!(now().device.as_deref(), Some("cuda:0 (emulated)"));
+
+        // Neither the device nor the file is there any more.
+        switch.lose_after(0);
+        fs::remove_file(&path).unwrap();
+        let ended = |rooms: &Arc<Rooms>| rooms.ends_of(&[1, 2, 3]);
+        assert!(matches!(ended(&rooms), engine::Ended::Failed(_)));
+        let status = now();
+        assert_eq!(
+            (status.model.as_deref(), status.device.as_deref()),
+            (Some("infill-v2"), Some("cpu"))
+        );
+        let message = status.message.unwrap();
+        assert!(
+            message.contains("it was unplugged") && message.contains("placed-v1.gguf"),
+            "{message}"
+        );
+        assert!(
+            message.ends_with("the model that is built in answers now"),
+            "{message}"
+        );
+        let Model::Ready(successor) = session.model() else {
+            panic!("there is no model");
+        };
+        assert_eq!(ended(&successor), engine::Ended::Length);
+        // Who is slow to hear of it is told, and no third model comes.
+        assert!(matches!(ended(&rooms), engine::Ended::Failed(_)));
+        assert_eq!(now().model.as_deref(), Some("infill-v2"));
+    }
+
+    #[test]
+    fn a_model_that_is_lost_after_another_was_chosen_changes_nothing() {
+        let path = other_model("former-v1");
+        let (device, switch) = glm::fixture::gpu(1 << 30);
+        let session = Session::new(choice(&path));
+        let former = Arc::new(Rooms::on(&device, &choice(&path)).unwrap());
+        session.serve_from(&former);
+        session.set(|settings| settings.choice = choice(&other_model("latter-v1")));
+        session.load().unwrap();
+        switch.lose_after(0);
+        fs::remove_file(&path).unwrap();
+        let ended = former.ends_of(&[1, 2, 3]);
+        assert!(matches!(ended, engine::Ended::Failed(_)));
+        let status = status(&session, None);
+        assert_eq!(status.model.as_deref(), Some("latter-v1"));
+        assert_eq!(status.message, None);
+    }
+
+    #[test]
     fn a_workspace_that_is_not_trusted_does_not_choose_the_model() {
         let folder = std::env::temp_dir().join(format!("infill-trust-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
