@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
-use glm::{Device, GpuInfo, Info, Split};
+use glm::{Device, GpuInfo, Split};
 use serde::Serialize;
 
 use self::machine::{Memory, Place, Processor};
@@ -161,6 +161,7 @@ fn look(flags: Choice, folder: &Path) -> Report {
         Ok(store) => places.push(machine::models(&store, &mut note)),
         Err(error) => note.of(format!("{error:#}"), false),
     }
+    places.push(machine::logs());
     Report {
         version: env!("CARGO_PKG_VERSION"),
         processor: Processor::of_this_machine(choice.threads),
