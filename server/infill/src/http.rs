@@ -250,3 +250,46 @@ pub fn seconds() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.unwrap_or_default().as_secs()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::embedded;
+
+    #[test]
+    fn requests_that_come_after_a_model_is_lost_are_the_built_in_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("other.gguf");
+        std::fs::write(&path, embedded::MODEL).unwrap();
+        let choice = Choice {
+            model: Some(path.display().to_string()),
+            ..Choice::default()
+        };
+        let (device, switch) = glm::fixture::gpu(1 << 30);
+        let (_close, closing) = watch::channel(false);
+        let current = Current::of(House {
+            rooms: Rooms::on(&device, &choice).unwrap(),
+            metrics: Arc::new(Metrics::new().unwrap()),
+            guard: Guard {
+                token: Some("secret".to_owned()),
+                is_loopback: true,
+            },
+            closing,
+            since: 7,
+        });
+        let before = current.house();
+        assert_eq!(before.rooms.engine.place(), "cuda:0 (emulated)");
+        switch.lose_after(0);
+        std::fs::remove_file(&path).unwrap();
+        before.rooms.ends_of(&[1, 2, 3]);
+        let after = current.house();
+        assert_eq!(after.rooms.engine.place(), "cpu");
+        assert_eq!(after.rooms.ends_of(&[1, 2, 3]), engine::Ended::Length);
+        // All else is as it was.
+        assert!(Arc::ptr_eq(&before.metrics, &after.metrics));
+        assert_eq!(
+            (after.guard.token.as_deref(), after.since),
+            (Some("secret"), 7)
+        );
+    }
+}
