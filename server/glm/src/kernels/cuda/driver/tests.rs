@@ -246,7 +246,7 @@ fn list() {
 fn gpus_are_listed_or_the_one_reason_why_there_is_none() {
     let said = with_driver("list", &[("EMULATED_GPUS", "2"), ("EMULATED_FREE", "5000")]);
     for name in ["cuda:0", "cuda:1"] {
-        let info = crate::GpuInfo {
+        let info = GpuInfo {
             name: name.to_owned(),
             product: "Emulated".to_owned(),
             capability: "9.0".to_owned(),
