@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// Hears why a model is lost.
+pub type OnLost = Box<dyn FnOnce(&str) + Send>;
+
 /// What an engine does about its model's device besides running on it.
 #[derive(Default)]
 pub struct Care {
@@ -11,5 +14,5 @@ pub struct Care {
     /// Called once if the device has failed and the model can be loaded for the processor neither, with both reasons, on the
     /// engine's thread, before the jobs in work are answered that they failed. Another engine may then be there for those
     /// to come.
-    pub on_lost: Option<Box<dyn FnOnce(&str) + Send>>,
+    pub on_lost: Option<OnLost>,
 }

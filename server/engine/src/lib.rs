@@ -21,7 +21,7 @@ mod store;
 mod thread;
 mod watch;
 
-pub use care::Care;
+pub use care::{Care, OnLost};
 pub use counters::{Counters, Load, Totals};
 pub use draw::Sampling;
 pub use job::{Advance, Answer, Class, Ended, Job};

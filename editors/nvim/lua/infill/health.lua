@@ -37,10 +37,15 @@ local function check_binary(command)
   return false
 end
 
---- What `infill doctor` says, with the flags that the server is started with.
+--- What `infill doctor` says, called as the server is.
 local function check_machine(cmd)
   health.start('Machine and model')
-  local command = { cmd[1], 'doctor', unpack(cmd, 3) }
+  local command = {}
+  for _, word in ipairs(cmd) do
+    if word ~= '--stdio' then
+      table.insert(command, word == 'lsp' and 'doctor' or word)
+    end
+  end
   local started, process = pcall(vim.system, command, { text = true, timeout = 10000 })
   local ended = started and process:wait()
   if not ended or ended.stdout == '' then

@@ -5,7 +5,7 @@
 
 use crate::kernels::cuda::{Buffer, Device, DeviceError, Launch, View};
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
@@ -27,8 +27,11 @@ struct State {
     queued: AtomicUsize,
     deepest: AtomicUsize,
     /// What is to be done once there were so many launches.
-    then: Mutex<Option<(usize, Box<dyn FnOnce() + Send>)>>,
+    then: Mutex<Option<Due>>,
 }
+
+/// After how many launches something is to be done.
+type Due = (usize, Box<dyn FnOnce() + Send>);
 
 impl Switch {
     fn new() -> Switch {
@@ -79,7 +82,7 @@ impl Switch {
         *self.then() = Some((self.launched() + launches, Box::new(act)));
     }
 
-    fn then(&self) -> std::sync::MutexGuard<'_, Option<(usize, Box<dyn FnOnce() + Send>)>> {
+    fn then(&self) -> MutexGuard<'_, Option<Due>> {
         self.0.then.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
