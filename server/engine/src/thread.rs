@@ -190,7 +190,9 @@ impl Desk {
         // One for passes, one for passes within them.
         let mut work = [model.workspace(), model.workspace()];
         loop {
-            let has_worked = self.turn(&model, &mut work, Rank::Batch, &[]);
+            // A job that comes just as the model leaves its device waits until it is back.
+            let has_worked =
+                !model.is_suspended() && self.turn(&model, &mut work, Rank::Batch, &[]);
             if let Some(why) = self.lost.take() {
                 self.recover(&mut model, &mut work, why);
             } else if !has_worked && !self.rest(&mut model, &mut work) {

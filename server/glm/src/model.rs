@@ -207,6 +207,11 @@ impl Model {
         Model::open(source, *weights, &Device::Cpu)?.with_threads(self.threads())
     }
 
+    /// Whether its weights left the GPUs, so that it cannot be run before [`Model::resume`].
+    pub fn is_suspended(&self) -> bool {
+        self.gpus.as_ref().is_some_and(Stages::is_suspended)
+    }
+
     /// Whether weights are on a GPU that could be in the computer's memory.
     pub fn can_suspend(&self) -> bool {
         self.gpus.as_ref().is_some_and(|gpus| !gpus.is_suspended())

@@ -211,6 +211,33 @@ fn weights_leave_an_idle_device_and_come_back_for_the_next_job() {
 }
 
 #[test]
+fn jobs_that_come_as_weights_leave_have_their_answers() {
+    let care = Care {
+        idle: Some(std::time::Duration::ZERO),
+        ..Care::default()
+    };
+    let config = Config {
+        context: 96,
+        ..fixture::members()[3]
+    };
+    let placed = Placed::with("leaving", config, care);
+    let job = |document| job(&placed.config, Class::Invoked, document, &[1, 2, 3], &[]);
+    let plain = placed.plain(&job(0));
+    for document in 0..12 {
+        let answer = answer(&placed.engine, job(document));
+        assert_eq!(
+            (answer.ids, answer.ended),
+            (plain.ids.clone(), plain.ended.clone())
+        );
+        // One that nobody wants any more does not matter.
+        let (cancel, answers) = submit(&placed.engine, job(100), more());
+        cancel.cancel();
+        answers.recv_timeout(PATIENCE).unwrap();
+    }
+    assert_eq!(placed.engine.trouble(), None);
+}
+
+#[test]
 fn a_device_that_is_lost_while_it_is_idle_is_left_for_the_processor() {
     let care = Care {
         idle: Some(std::time::Duration::from_millis(20)),
