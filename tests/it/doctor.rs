@@ -136,6 +136,7 @@ fn what_keeps_the_server_from_serving_is_an_error_that_says_what_to_do() {
         error.contains("infill.toml:1:") && error.contains("modle"),
         "{error}"
     );
+    assert!(line(&said, "settings").ends_with("infill.toml: cannot be used"));
     // The rest is there all the same.
     assert!(line(&said, "model ").starts_with("infill-v2"));
 }

@@ -134,7 +134,9 @@ pub fn run(arguments: &DoctorArgs) -> anyhow::Result<ExitCode> {
 /// Looks at everything, with these flags in this folder.
 fn look(flags: Choice, folder: &Path) -> Report {
     let mut note = Note::default();
-    let choice = match Choice::found_from(folder) {
+    let found = Choice::found_from(folder);
+    let can_read = found.is_ok();
+    let choice = match found {
         Ok(found) => flags.or(found),
         Err(error) => {
             note.of(format!("{error:#}; correct the file"), true);
@@ -156,7 +158,7 @@ fn look(flags: Choice, folder: &Path) -> Report {
     if let (Some(model), Some(memory)) = (&model, memory) {
         memory.judge(model.cpu_bytes + model.cache_bytes, &mut note);
     }
-    let mut places = vec![machine::settings(folder)];
+    let mut places = vec![machine::settings(folder, can_read)];
     match Store::of_user() {
         Ok(store) => places.push(machine::models(&store, &mut note)),
         Err(error) => note.of(format!("{error:#}"), false),
@@ -218,8 +220,14 @@ fn model(choice: &Choice, gpus: &[GpuInfo], note: &mut Note) -> anyhow::Result<M
     let limit = choice.vram.map(|mib| (mib as u64) << 20);
     let spread: Vec<u64> = gpus.iter().map(|gpu| gpu.room(limit)).collect();
     let splits = info.spread(weights, &spread);
-    if let (Err(why), false) = (&splits, gpus.is_empty()) {
-        note.of(format!("{why}; choose another model to use a GPU"), false);
+    match &splits {
+        _ if gpus.is_empty() => {}
+        Err(why) => note.of(format!("{why}; choose another model to use a GPU"), false),
+        Ok(splits) if splits.iter().all(|split| split.layers == 0) => {
+            let text = "no layer of the model fits into what is free on a GPU; close what else uses it, or raise `vram`";
+            note.of(text.to_owned(), false);
+        }
+        Ok(_) => {}
     }
     let names: Vec<&str> = gpus.iter().map(|gpu| &*gpu.name).collect();
     let runs_on = shares(info.config.layers, &names, &splits.unwrap_or_default());

@@ -111,10 +111,11 @@ pub struct Place {
     pub state: String,
 }
 
-/// The settings that hold in a folder. Whether they can be read was seen when they were.
-pub fn settings(folder: &Path) -> Place {
+/// The settings that hold in a folder, which were read, or could not be.
+pub fn settings(folder: &Path, can_read: bool) -> Place {
     let (path, state) = match Choice::file_from(folder) {
-        Some(path) => (Some(path), "in use"),
+        Some(path) if can_read => (Some(path), "in use"),
+        Some(path) => (Some(path), "cannot be used"),
         None => (Choice::file_of_user(), "not there; the defaults hold"),
     };
     Place {
