@@ -20,6 +20,9 @@ mod conversations;
 // Neovim's own inline completion against the built server: ghost text, accepting, undo, leaving.
 mod editors;
 
+// `infill doctor`: what it says of a machine, and when the server could not serve.
+mod doctor;
+
 // `infill eval`: data sets' own solutions, other problems' solutions, and answers that are right, wrong and endless.
 mod eval;
 mod eval_infill;

@@ -17,6 +17,7 @@ const KEYS = [
   'window',
   'memory',
   'vram',
+  'idle',
 ] as const;
 
 /** What `initializationOptions.infill` and `workspace/didChangeConfiguration` say. */

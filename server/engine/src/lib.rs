@@ -7,6 +7,7 @@
 //!
 //! Does not know what a token means: it never sees text. What to ask is `prompt`'s, what to keep is `finish`'s.
 
+mod care;
 mod counters;
 mod draw;
 mod job;
@@ -20,6 +21,7 @@ mod store;
 mod thread;
 mod watch;
 
+pub use care::{Care, OnLost};
 pub use counters::{Counters, Load, Totals};
 pub use draw::Sampling;
 pub use job::{Advance, Answer, Class, Ended, Job};

@@ -10,7 +10,7 @@ use std::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU8, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// A hand on a submitted job.
@@ -59,6 +59,17 @@ pub(crate) struct Ticket {
     pub(crate) done: Box<dyn FnOnce(Answer) + Send>,
     pub(crate) cancel: Cancel,
     pub(crate) submitted: Instant,
+}
+
+/// What waiting came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waited {
+    /// There is a job.
+    Job,
+    /// The time is over.
+    Nothing,
+    /// There will be none any more.
+    Closed,
 }
 
 /// The inbox of the engine's thread.
@@ -146,16 +157,23 @@ impl Inbox {
         })
     }
 
-    /// Waits until there is a job to take. False once the inbox is closed and empty.
-    pub(crate) fn wait(&self) -> bool {
-        let mut state = self.lock();
-        while state.waiting.is_empty() && !state.closed {
-            state = self
-                .arrived
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+    /// Waits until there is a job to take, or `most` is over.
+    pub(crate) fn wait(&self, most: Option<Duration>) -> Waited {
+        let is_empty = |state: &mut State| state.waiting.is_empty() && !state.closed;
+        let state = self.lock();
+        let state = match most {
+            None => self.arrived.wait_while(state, is_empty),
+            Some(most) => match self.arrived.wait_timeout_while(state, most, is_empty) {
+                Ok((state, _)) => Ok(state),
+                Err(poisoned) => Ok(poisoned.into_inner().0),
+            },
+        };
+        let state = state.unwrap_or_else(PoisonError::into_inner);
+        match (state.waiting.is_empty(), state.closed) {
+            (false, _) => Waited::Job,
+            (true, true) => Waited::Closed,
+            (true, false) => Waited::Nothing,
         }
-        !state.waiting.is_empty()
     }
 
     /// A job that was taken waits again, in its old place.

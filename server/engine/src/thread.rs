@@ -4,13 +4,14 @@
 //! and invoked jobs, then look-ahead, then batch work. While a pass of the latter two runs, it looks at the inbox
 //! before each layer, and whatever is more urgent is run at once, in a pass within the pass. A job that panics is
 //! answered `Failed`, and the thread lives on. If the device fails that the model runs on, the model is loaded again to
-//! run on the processor, and the jobs in work go on there with the tokens that they have.
+//! run on the processor, and the jobs in work go on there with the tokens that they have. While nobody wants anything, the
+//! model may leave its device to others.
 
 use crate::{
-    Answer, Cancel, Counters, Ended, Job, Load, Watch,
+    Answer, Cancel, Care, Counters, Ended, Job, Load, Watch,
     counters::Tally,
     job::Rank,
-    queue::{Inbox, Ticket},
+    queue::{Inbox, Ticket, Waited},
     run::{self, DRAFT_ROWS, Flight, Run},
     store::Store,
 };
@@ -42,6 +43,8 @@ struct Place {
     on: String,
     /// Why it does not run any more where it was loaded.
     trouble: Option<String>,
+    /// Whether it runs nowhere any more.
+    is_lost: bool,
 }
 
 impl Handle {
@@ -64,11 +67,19 @@ impl Engine {
     /// # Panics
     /// If the system cannot start a thread.
     pub fn start(model: Model, kv_bytes: usize) -> Engine {
+        Engine::start_with(model, kv_bytes, Care::default())
+    }
+
+    /// The same, with this care for the model's device.
+    ///
+    /// # Panics
+    /// As [`Engine::start`].
+    pub fn start_with(model: Model, kv_bytes: usize, care: Care) -> Engine {
         let inbox = Arc::new(Inbox::default());
         let tally = Arc::new(Tally::default());
         let place = Arc::new(Mutex::new(Place {
             on: model.place(),
-            trouble: None,
+            ..Place::default()
         }));
         let desk = Desk {
             inbox: inbox.clone(),
@@ -78,6 +89,7 @@ impl Engine {
             aloft_bytes: 0,
             place: place.clone(),
             kv_bytes,
+            care,
             lost: None,
         };
         std::thread::Builder::new()
@@ -124,7 +136,12 @@ impl Engine {
         self.handle.place().trouble.clone()
     }
 
-    /// The same, asked later; does not keep the engine running.
+    /// Whether the model's device has failed and the model could not be loaded for the processor either.
+    pub fn is_lost(&self) -> bool {
+        self.handle.place().is_lost
+    }
+
+    /// As [`Engine::trouble`], asked later; does not keep the engine running.
     pub fn trouble_later(&self) -> impl Fn() -> Option<String> + Send + use<> {
         let place = Arc::clone(&self.handle.place);
         move || {
@@ -151,6 +168,7 @@ struct Desk {
     place: Arc<Mutex<Place>>,
     /// Most bytes of sessions while the model runs on the processor.
     kv_bytes: usize,
+    care: Care,
     /// What the model's device said when it failed.
     lost: Option<String>,
 }
@@ -172,13 +190,49 @@ impl Desk {
         // One for passes, one for passes within them.
         let mut work = [model.workspace(), model.workspace()];
         loop {
-            let has_worked = self.turn(&model, &mut work, Rank::Batch, &[]);
+            // A job that comes just as the model leaves its device waits until it is back.
+            let has_worked =
+                !model.is_suspended() && self.turn(&model, &mut work, Rank::Batch, &[]);
             if let Some(why) = self.lost.take() {
                 self.recover(&mut model, &mut work, why);
-            } else if !has_worked && !self.inbox.wait() {
+            } else if !has_worked && !self.rest(&mut model, &mut work) {
                 return;
             }
         }
+    }
+
+    /// Waits for a job. If none comes for long, the model leaves its device, and comes back for the next. False if there
+    /// will be none any more.
+    fn rest(&mut self, model: &mut Model, work: &mut [Workspace]) -> bool {
+        let idle = self.care.idle.filter(|_| model.can_suspend());
+        let moved = match self.inbox.wait(idle) {
+            Waited::Closed => return false,
+            Waited::Job => {
+                self.sweep_waiting();
+                match self.inbox.load().waiting {
+                    // What had come is no longer wanted.
+                    0 => Ok(()),
+                    _ => model.resume(),
+                }
+            }
+            Waited::Nothing => {
+                self.store.clear();
+                work.iter_mut().for_each(|work| *work = model.workspace());
+                model.suspend()
+            }
+        };
+        match moved {
+            // Without room elsewhere the weights stay where they are.
+            Ok(()) | Err(Error::NoMemory { .. }) => {}
+            Err(error) => self.lost = Some(error.to_string()),
+        }
+        self.tally.keep(self.store.bytes());
+        self.place().on = model.place();
+        true
+    }
+
+    fn place(&self) -> MutexGuard<'_, Place> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Goes on without the model's device, which has failed: on the processor, with the tokens that the jobs have and
@@ -197,17 +251,29 @@ impl Desk {
         }
         work.iter_mut().for_each(|work| *work = model.workspace());
         // Before any job is answered, so that whoever hears of an answer can ask what happened.
-        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = Place {
+        *self.place() = Place {
             on: model.place(),
             trouble: Some(trouble.clone()),
+            is_lost: !has_recovered,
         };
         if has_recovered {
             self.runs.iter_mut().for_each(|run| run.forget(model.kv()));
             return;
         }
+        if let Some(on_lost) = self.care.on_lost.take() {
+            // A panic in it is its owner's, as one in `done` is.
+            let _ = catch_unwind(AssertUnwindSafe(|| on_lost(&trouble)));
+        }
         for mut run in std::mem::take(&mut self.runs) {
             run.fail(trouble.clone());
             self.end(run);
+        }
+        for rank in [Rank::Interactive, Rank::Ahead, Rank::Batch] {
+            while let Some(ticket) = self.inbox.take(rank, |_| true) {
+                let ended = Ended::Failed(trouble.clone());
+                let answer = Answer::empty(ended, ticket.submitted.elapsed());
+                self.reply(ticket, answer);
+            }
         }
     }
 

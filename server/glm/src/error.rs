@@ -88,6 +88,12 @@ pub enum Error {
         /// Its name, as in `cuda:0`.
         device: String,
     },
+    /// The processor's memory has no room for weights that are to leave a GPU.
+    #[error("there is no memory for {bytes} bytes of weights of a GPU; they stay there")]
+    NoMemory {
+        /// What was asked for.
+        bytes: usize,
+    },
     /// candle refused an operation.
     #[error("cannot run the model: {0}")]
     Candle(#[from] candle_core::Error),

@@ -119,7 +119,7 @@ pub fn gpu(room: u64) -> (Device, Switch) {
     let device = Faulty::new(Emulated::new());
     let switch = device.switch();
     let gpu = Gpu::of(Arc::new(device), "cuda:0 (emulated)", room);
-    (Device::Gpu(gpu), switch)
+    (Device::Gpus(vec![gpu]), switch)
 }
 
 /// One small model of every member of the family, and of every choice that a member leaves open: the least sizes at

@@ -1,30 +1,27 @@
-//! Models on a GPU: which one, what of a model is there, and its passes.
+//! Models on GPUs: which ones, what of a model is where, and its passes.
 //!
-//! Takes a checkpoint and as much of the GPU's memory as it may have, keeps the first layers there, quantized as they
-//! are stored, and the head if all fits. Takes the hidden states of a pass as the processor has looked them up, gives
-//! them after its layers, or the logits. What does not fit, and what no kernel is written for, the processor runs. The
-//! engine sees none of this but errors that name the device.
+//! Takes a checkpoint and as much of the GPUs' memory as it may have, keeps the first layers there, quantized as they
+//! are stored, and the head if all fits; [`Stages`] are the GPUs in the order of their layers. Takes the hidden states of
+//! a pass as the processor has looked them up, gives them after its layers, or the logits. What does not fit, and what no
+//! kernel is written for, the processor runs. The engine sees none of this but errors that name the device.
 
 mod cache;
 #[cfg(any(test, feature = "fixture"))]
 pub(crate) mod faulty;
 mod pass;
 mod rooms;
+mod stages;
 mod weights;
 
 pub(crate) use cache::Cache;
 pub(crate) use rooms::Rooms;
-pub(crate) use weights::OnGpu;
+pub(crate) use stages::Stages;
 
 use crate::{
     Error,
     kernels::cuda::{Buffer, Device, DeviceError, View},
 };
 use std::{fmt, sync::Arc};
-
-/// What is left free of a GPU's memory, for the driver and for whoever draws the screen.
-#[cfg(feature = "cuda")]
-const SPARE: u64 = 256 << 20;
 
 /// A GPU that models can be opened on.
 #[derive(Clone)]
@@ -45,25 +42,11 @@ impl Gpu {
     /// The NVIDIA GPU of that number, of whose free memory a model may take at most `vram` bytes.
     #[cfg(feature = "cuda")]
     pub(crate) fn open(number: usize, vram: Option<u64>) -> Result<Gpu, Error> {
-        use crate::kernels::cuda::Driver;
-        // cudarc panics where the driver's library lacks a function.
-        let opened = std::panic::catch_unwind(|| Driver::open(number));
-        let driver = opened.unwrap_or_else(|_| {
-            Err(Error::NoDevice {
-                device: format!("cuda:{number}"),
-                why: "the library of the NVIDIA driver is not whole; install driver 580 or newer"
-                    .to_owned(),
-            })
-        })?;
-        let free = driver.free().map_err(|error| Error::NoDevice {
-            device: driver.name().to_owned(),
-            why: error.to_string(),
-        })?;
-        let free = free.saturating_sub(SPARE);
+        let (driver, info) = crate::device::driver::open(number)?;
         Ok(Gpu {
-            name: driver.name().to_owned(),
+            name: format!("{} ({})", info.name, info.product),
             device: Arc::new(driver),
-            room: vram.map_or(free, |vram| vram.min(free)),
+            room: info.room(vram),
         })
     }
 

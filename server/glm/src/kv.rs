@@ -20,13 +20,13 @@ pub struct KvCache {
     width: usize,
     /// One a layer; those of layers on a GPU stay empty.
     layers: Vec<LayerCache>,
-    /// The layers on a GPU, if there are any.
-    gpu: Option<gpu::Cache>,
+    /// The layers on GPUs, one part a GPU.
+    gpus: Vec<gpu::Cache>,
 }
 
 impl KvCache {
-    /// An empty cache; with `gpu` for the layers that are there.
-    pub(crate) fn new(config: &Config, gpu: Option<gpu::Cache>) -> KvCache {
+    /// An empty cache; with `gpus` for the layers that are there.
+    pub(crate) fn new(config: &Config, gpus: Vec<gpu::Cache>) -> KvCache {
         let layer = || LayerCache {
             cached: match config.attention {
                 Attention::Grouped(_) => Cached::Heads {
@@ -43,7 +43,7 @@ impl KvCache {
                 Attention::Latent(sizes) => sizes.kv_rank + sizes.rope,
             },
             layers: std::iter::repeat_with(layer).take(config.layers).collect(),
-            gpu,
+            gpus,
         }
     }
 
@@ -69,7 +69,7 @@ impl KvCache {
     pub fn copy(&mut self, other: &KvCache, length: usize) {
         assert!(length <= other.length, "tokens that were run");
         self.length = length;
-        if let (Some(gpu), Some(other)) = (&mut self.gpu, &other.gpu) {
+        for (gpu, other) in self.gpus.iter_mut().zip(&other.gpus) {
             gpu.copy(other, length);
         }
         let numbers = length * self.width;
@@ -106,18 +106,17 @@ impl KvCache {
             Cached::Heads { keys, values } => keys.bytes() + values.capacity() * size_of::<f32>(),
             Cached::Latent { rows } => rows.capacity() * size_of::<f32>(),
         };
-        let on_gpu = self.gpu.as_ref().map_or(0, gpu::Cache::bytes);
-        self.layers.iter().map(bytes).sum::<usize>() + on_gpu
+        let on_gpus = self.gpus.iter().map(gpu::Cache::bytes).sum::<usize>();
+        self.layers.iter().map(bytes).sum::<usize>() + on_gpus
     }
 
-    /// The layers on a GPU.
+    /// The layers on the GPU of that number among the model's.
     ///
     /// # Panics
-    /// If the cache was made for a model without any.
-    pub(crate) fn gpu(&mut self) -> &mut gpu::Cache {
-        // Only a model with layers on a GPU asks, and `KvCache::new` gives its caches this part.
-        let gpu = self.gpu.as_mut();
-        gpu.expect("a cache is run in the model that it was made for")
+    /// If the cache was made for a model without any there.
+    pub(crate) fn gpu(&mut self, stage: usize) -> &mut gpu::Cache {
+        // A cache is run in the model that it was made for, and that gives it a part for each of its GPUs.
+        &mut self.gpus[stage]
     }
 
     pub(crate) fn layer(&mut self, index: usize) -> &mut LayerCache {

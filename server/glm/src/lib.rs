@@ -28,11 +28,11 @@ pub use config::{
     Activation, Architecture, Attention, Block, Config, Experts, Grouped, Guidance, Latent,
     LineWeights, Norm, Pairs, Positions, RecallWeights, Rotary, Yarn,
 };
-pub use device::Device;
+pub use device::{Device, GpuInfo};
 pub use error::Error;
 pub use gpu::Gpu;
 pub use kv::KvCache;
-pub use model::{Chunk, Logits, Model, Part, Want};
+pub use model::{Chunk, Logits, Model, Part, Want, threads};
 pub use vram::{Split, Vram};
 pub use weights::{Quant, Weights};
 pub use workspace::Workspace;

@@ -6,7 +6,7 @@
 use crate::{
     Config, Device, Error, Guidance, KvCache, Source, Weights,
     checkpoint::{Checkpoint, GgufTokenizer},
-    gpu::OnGpu,
+    gpu::Stages,
     kernels::{
         FloatMatrix, Rows,
         cpu::{self, Pool},
@@ -36,11 +36,11 @@ pub struct Model {
     gguf_tokenizer: Option<GgufTokenizer>,
     embedding: Matrix,
     positions: Positions,
-    /// The first layers, if they are on a GPU, and the head if all layers are.
-    gpu: Option<OnGpu>,
-    /// Why nothing is on the GPU that was asked for.
+    /// The first layers, if they are on GPUs, and the head if all layers are.
+    gpus: Option<Stages>,
+    /// Why nothing is on the GPUs that were asked for.
     refusal: Option<String>,
-    /// The layers after those on a GPU.
+    /// The layers after those on GPUs.
     layers: Vec<Layer>,
     norm: Norm,
     /// The head, if it is not the token embedding and not on a GPU.
@@ -162,15 +162,15 @@ impl Model {
         };
         let loaded = match device {
             Device::Cpu => None,
-            Device::Gpu(gpu) => Some(OnGpu::load(gpu, checkpoint, &config, progress)?),
+            Device::Gpus(gpus) => Some(Stages::load(gpus, checkpoint, &config, progress)?),
         };
-        let (gpu, refusal) = match loaded {
+        let (gpus, refusal) = match loaded {
             None => (None, None),
-            Some(Ok(gpu)) => (Some(gpu), None),
+            Some(Ok(gpus)) => (Some(gpus), None),
             Some(Err(why)) => (None, Some(why)),
         };
-        let first = gpu.as_ref().map_or(0, OnGpu::layers);
-        let has_head = !config.tied && !gpu.as_ref().is_some_and(OnGpu::is_whole);
+        let first = gpus.as_ref().map_or(0, Stages::layers);
+        let has_head = !config.tied && !gpus.as_ref().is_some_and(Stages::is_whole);
         let top_query = || table(checkpoint, "top_query_embd.weight", &config);
         Ok(Model {
             origin,
@@ -188,8 +188,8 @@ impl Model {
             norm: Norm::load(checkpoint, "output_norm", &config)?,
             head: has_head.then(|| matrix("output.weight")).transpose()?,
             top_query: config.top_query.then(top_query).transpose()?,
-            pool: Pool::new(default_threads(available())).map_err(Error::Threads)?,
-            gpu,
+            pool: Pool::new(threads(None)).map_err(Error::Threads)?,
+            gpus,
             refusal,
             config,
         })
@@ -197,8 +197,7 @@ impl Model {
 
     /// The same model on another number of threads.
     pub fn with_threads(mut self, threads: usize) -> Result<Model, Error> {
-        let threads = threads.clamp(1, available());
-        self.pool = Pool::new(threads).map_err(Error::Threads)?;
+        self.pool = Pool::new(self::threads(Some(threads))).map_err(Error::Threads)?;
         Ok(self)
     }
 
@@ -208,9 +207,36 @@ impl Model {
         Model::open(source, *weights, &Device::Cpu)?.with_threads(self.threads())
     }
 
+    /// Whether its weights left the GPUs, so that it cannot be run before [`Model::resume`].
+    pub fn is_suspended(&self) -> bool {
+        self.gpus.as_ref().is_some_and(Stages::is_suspended)
+    }
+
+    /// Whether weights are on a GPU that could be in the computer's memory.
+    pub fn can_suspend(&self) -> bool {
+        self.gpus.as_ref().is_some_and(|gpus| !gpus.is_suspended())
+    }
+
+    /// Moves the weights on GPUs into the computer's memory, so that others can use the GPUs'. Caches and workspaces have
+    /// memory of their own there. Until [`Model::resume`] the model cannot be run.
+    ///
+    /// # Errors
+    /// If there is no room for them, or a device fails; after [`Error::NoMemory`] they are where they were.
+    pub fn suspend(&mut self) -> Result<(), Error> {
+        self.gpus.as_mut().map_or(Ok(()), Stages::suspend)
+    }
+
+    /// Moves the weights back, if they are away; the model then runs as before, to the bit.
+    ///
+    /// # Errors
+    /// If a GPU has no room for them any more, or fails. Then [`Model::on_cpu`] is what is left.
+    pub fn resume(&mut self) -> Result<(), Error> {
+        self.gpus.as_mut().map_or(Ok(()), Stages::resume)
+    }
+
     /// Tokens of a prompt that are worth running in one pass; larger passes are hardly faster.
     pub fn chunk(&self) -> usize {
-        match self.gpu {
+        match self.gpus {
             Some(_) => vram::CHUNK,
             None => CHUNK,
         }
@@ -218,7 +244,7 @@ impl Model {
 
     /// Sequences that are worth running side by side; with more, memory is no longer what a pass waits for.
     pub fn side_by_side(&self) -> usize {
-        match self.gpu {
+        match self.gpus {
             Some(_) => vram::SIDE_BY_SIDE,
             None => SIDE_BY_SIDE,
         }
@@ -226,22 +252,26 @@ impl Model {
 
     /// Bytes of caches that its device has room for; none if the processor's memory is to be bounded by others.
     pub fn kv_room(&self) -> Option<usize> {
-        self.gpu.as_ref().map(OnGpu::kv_room)
+        self.gpus.as_ref().map(Stages::kv_room)
     }
 
-    /// What it runs on, for people: `cpu`, or the GPU and how many of the layers.
+    /// What it runs on, for people: `cpu`, or the GPUs and how many of the layers.
     pub fn place(&self) -> String {
-        let Some(gpu) = &self.gpu else {
+        let Some(gpus) = &self.gpus else {
             return "cpu".to_owned();
         };
-        let name = gpu.gpu().name();
-        match (gpu.is_whole(), gpu.layers(), self.config.layers) {
-            (true, ..) => name.to_owned(),
-            (false, layers, all) => format!("{name} and cpu: {layers} of {all} layers on the GPU"),
+        let (names, count) = gpus.names();
+        if gpus.is_suspended() {
+            return format!("{names}, idle: the weights are in the computer's memory");
+        }
+        let there = if count == 1 { "the GPU" } else { "the GPUs" };
+        match (gpus.is_whole(), gpus.layers(), self.config.layers) {
+            (true, ..) => names,
+            (false, layers, all) => format!("{names} and cpu: {layers} of {all} layers on {there}"),
         }
     }
 
-    /// Why nothing of it runs on the GPU that it was opened on.
+    /// Why nothing of it runs on the GPUs that it was opened on.
     pub fn refusal(&self) -> Option<&str> {
         self.refusal.as_deref()
     }
@@ -288,7 +318,8 @@ impl Model {
 
     /// An empty cache for a sequence of this model.
     pub fn kv(&self) -> KvCache {
-        KvCache::new(&self.config, self.gpu.as_ref().map(OnGpu::cache))
+        let gpus = self.gpus.as_ref().map_or_else(Vec::new, Stages::caches);
+        KvCache::new(&self.config, gpus)
     }
 
     /// Room for the passes of this model.
@@ -310,10 +341,13 @@ impl Model {
         self.check(parts)?;
         let rows = self.begin(parts, work)?;
         let mut first = 0;
-        if let Some(gpu) = &self.gpu {
-            gpu.forward(parts, work, rows, &self.pool, between)?;
-            first = gpu.layers();
-            if gpu.is_whole() {
+        if let Some(gpus) = &self.gpus {
+            if gpus.is_suspended() {
+                return Err(Error::Input("its weights are not on the GPU".to_owned()));
+            }
+            gpus.forward(parts, work, rows, &self.pool, between)?;
+            first = gpus.layers();
+            if gpus.is_whole() {
                 work.close();
                 parts.iter_mut().for_each(Part::count);
                 return Ok(());
@@ -425,6 +459,14 @@ impl Model {
 /// Threads that the machine has, if it says so.
 fn available() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Threads that a model runs on, of which so many are wanted.
+pub fn threads(wanted: Option<usize>) -> usize {
+    let available = available();
+    wanted.map_or(default_threads(available), |wanted| {
+        wanted.clamp(1, available)
+    })
 }
 
 /// Threads of a model unless [`Model::with_threads`] says otherwise. Half of the machine's: it counts two for a core,

@@ -35,11 +35,11 @@ pub struct Vram {
 }
 
 /// How much of a model is on a GPU.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Split {
-    /// Layers, from the first on.
+    /// Layers, one after the other.
     pub layers: usize,
-    /// Whether the head is there, too; only with all layers.
+    /// Whether the head is there, too; only with the last layer.
     pub head: bool,
 }
 
@@ -144,24 +144,46 @@ impl Vram {
         weights.saturating_add(self.caches(tokens))
     }
 
-    /// How much of the model fits into so many bytes, with so many tokens cached.
-    pub fn fit(&self, bytes: u64, tokens: usize) -> Split {
-        if self.total(tokens) <= bytes {
-            return Split {
-                layers: self.layers.len(),
-                head: true,
-            };
-        }
+    /// How much of the model from layer `first` on fits into so many bytes, with so many tokens cached. The head comes
+    /// with the last layer or not at all.
+    pub fn fit(&self, first: usize, bytes: u64, tokens: usize) -> Split {
         let kv = self.token.saturating_mul(tokens as u64);
         let mut used = self.workspace;
         let fits = |layer: &&u64| {
             used = used.saturating_add(**layer).saturating_add(kv);
             used <= bytes
         };
+        let rest = &self.layers[first..];
+        let layers = rest.iter().take_while(fits).count();
+        let has_last = layers == rest.len() && layers > 0;
         Split {
-            layers: self.layers.iter().take_while(fits).count(),
-            head: false,
+            layers,
+            head: has_last && used.saturating_add(self.head) <= bytes,
         }
+    }
+
+    /// How the model is spread over GPUs with so many bytes each, with so many tokens cached. The first that holds all of
+    /// it does; else each takes as many layers as fit, and the next goes on.
+    pub fn spread(&self, rooms: &[u64], tokens: usize) -> Vec<Split> {
+        let all = self.layers.len();
+        let mut splits = vec![Split::default(); rooms.len()];
+        let whole = |&room: &u64| self.fit(0, room, tokens).head;
+        if let Some(index) = rooms.iter().position(whole) {
+            splits[index] = self.fit(0, rooms[index], tokens);
+            return splits;
+        }
+        let mut first = 0;
+        for (index, split) in splits.iter_mut().enumerate() {
+            *split = self.fit(first, rooms[index], tokens);
+            let closes = |&room: &u64| self.fit(all - 1, room, tokens).head;
+            let has_all = split.layers > 0 && first + split.layers == all && !split.head;
+            if has_all && rooms[index + 1..].iter().any(closes) {
+                // Where the head fits besides, the last layer goes, too.
+                split.layers -= 1;
+            }
+            first += split.layers;
+        }
+        splits
     }
 }
 
@@ -180,7 +202,7 @@ mod tests {
         };
         assert_eq!(vram.total(10), 4 * (100 + 20) + 50 + 20);
         let fit = |bytes| {
-            let Split { layers, head } = vram.fit(bytes, 10);
+            let Split { layers, head } = vram.fit(0, bytes, 10);
             (layers, head)
         };
         assert_eq!(fit(550), (4, true));
@@ -189,7 +211,38 @@ mod tests {
         assert_eq!(fit(499), (3, false));
         assert_eq!(fit(139), (0, false));
         assert_eq!(fit(0), (0, false));
-        assert_eq!(vram.fit(u64::MAX - 1, usize::MAX).layers, 0);
+        assert_eq!(vram.fit(0, u64::MAX - 1, usize::MAX).layers, 0);
+    }
+
+    #[test]
+    fn layers_are_spread_over_gpus_in_their_order() {
+        let vram = Vram {
+            layers: vec![100; 4],
+            head: 50,
+            token: 2,
+            workspace: 20,
+        };
+        let spread = |rooms: &[u64]| {
+            let splits = vram.spread(rooms, 10);
+            let pair = |split: Split| (split.layers, split.head);
+            splits.into_iter().map(pair).collect::<Vec<_>>()
+        };
+        // A layer takes 120 with its caches, all take 550.
+        assert_eq!(spread(&[]), []);
+        assert_eq!(spread(&[600, 600]), [(4, true), (0, false)]);
+        // One that holds all is better than two.
+        assert_eq!(spread(&[300, 600]), [(0, false), (4, true)]);
+        assert_eq!(spread(&[380, 200]), [(3, false), (1, true)]);
+        assert_eq!(
+            spread(&[260, 100, 380]),
+            [(2, false), (0, false), (2, true)]
+        );
+        // What is left is the processor's.
+        assert_eq!(spread(&[260, 140]), [(2, false), (1, false)]);
+        // The head goes where there is room for it, and takes the last layer along.
+        assert_eq!(spread(&[500, 200]), [(3, false), (1, true)]);
+        assert_eq!(spread(&[500, 180]), [(4, false), (0, false)]);
+        assert_eq!(spread(&[10, 10]), [(0, false), (0, false)]);
     }
 
     #[test]

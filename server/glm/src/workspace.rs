@@ -19,8 +19,8 @@ pub struct Workspace {
     pub(crate) turns: Turns,
     pub(crate) states: States,
     pub(crate) rooms: Rooms,
-    /// The same on a GPU.
-    pub(crate) gpu: gpu::Rooms,
+    /// The same on each GPU.
+    pub(crate) gpus: Vec<gpu::Rooms>,
     /// What the last layer's queries come from, where that is learned.
     pub(crate) asking: Vec<f32>,
 }

@@ -41,6 +41,8 @@ pub struct Flags {
 pub enum Command {
     /// Complete a file at one place and print what would be shown there
     Complete(CompleteArgs),
+    /// Say what this machine has, what the model needs, where it would run, and what stands in the way
+    Doctor(DoctorArgs),
     /// Serve an editor: the Language Server Protocol over standard input and output
     Lsp(LspArgs),
     /// Write training examples from a corpus of source files
@@ -80,12 +82,16 @@ pub struct ModelArgs {
     /// Most tokens of text around the cursor that it reads
     #[arg(long, value_name = "TOKENS", value_parser = from_one)]
     pub window: Option<usize>,
-    /// What to run it on: auto, cpu or cuda:N; auto is a GPU if there is one that this build can use
+    /// What to run it on: auto, cpu, cuda:N or several as in cuda:0,1, which take layers in turn; auto is what GPUs there
+    /// are that this build can use, one if that is enough
     #[arg(long)]
     pub device: Option<Device>,
-    /// Most memory of a GPU that it may take; layers that do not fit run on the processor
+    /// Most memory of each GPU that it may take; layers that do not fit run on the processor
     #[arg(long, value_name = "MIB", value_parser = from_one)]
     pub vram: Option<usize>,
+    /// Minutes without a question after which its weights leave GPUs for main memory; they come back for the next one
+    #[arg(long, value_name = "MINUTES", value_parser = from_one)]
+    pub idle: Option<usize>,
     /// Most memory that it may take, weights and caches together
     #[arg(long, value_name = "MIB", value_parser = from_one)]
     pub memory: Option<usize>,
@@ -108,9 +114,10 @@ impl ModelArgs {
             template: None,
             threads: self.threads,
             window: self.window,
-            device: self.device,
+            device: self.device.clone(),
             memory: self.memory,
             vram: self.vram,
+            idle: self.idle,
         }
     }
 }
@@ -293,6 +300,19 @@ pub struct CompleteArgs {
     #[arg(long)]
     pub json: bool,
     /// Which model to use
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+/// Arguments of `infill doctor`.
+///
+/// Loads nothing. The exit code is 1 if the server could not serve.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Which model to look at
     #[command(flatten)]
     pub model: ModelArgs,
 }

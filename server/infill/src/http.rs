@@ -24,12 +24,12 @@ use std::io::{Write, stdout};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{FromRef, State};
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -74,7 +74,7 @@ pub struct ServeArgs {
     pub model: ModelArgs,
 }
 
-/// What all requests share.
+/// What the requests of one time share: all of them, unless the model is lost and another takes its place.
 pub struct House {
     /// The model, and the engine that runs it.
     pub rooms: Rooms,
@@ -86,6 +86,41 @@ pub struct House {
     pub closing: watch::Receiver<bool>,
     /// When the server started, in seconds since 1970.
     pub since: u64,
+}
+
+/// The house as it is now. Each request keeps the one that it came to.
+#[derive(Clone)]
+struct Current(Arc<RwLock<Arc<House>>>);
+
+impl Current {
+    fn of(house: House) -> Current {
+        let current = Current(Arc::new(RwLock::new(Arc::new(house))));
+        let there = Arc::downgrade(&current.0);
+        current.house().rooms.succeeded_by(move |rooms| {
+            if let Some(there) = there.upgrade() {
+                let mut house = there.write().unwrap_or_else(PoisonError::into_inner);
+                *house = Arc::new(House {
+                    rooms,
+                    metrics: Arc::clone(&house.metrics),
+                    guard: house.guard.clone(),
+                    closing: house.closing.clone(),
+                    since: house.since,
+                });
+            }
+        });
+        current
+    }
+
+    fn house(&self) -> Arc<House> {
+        let house = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&house)
+    }
+}
+
+impl FromRef<Current> for Arc<House> {
+    fn from_ref(current: &Current) -> Arc<House> {
+        current.house()
+    }
 }
 
 /// Serves until it is interrupted or told to end.
@@ -119,7 +154,7 @@ async fn listen(arguments: &ServeArgs) -> anyhow::Result<()> {
     let choice = arguments.model.choice().or(Choice::found_from(&folder)?);
     let rooms = tokio::task::spawn_blocking(move || Rooms::open(&choice, &|_| {})).await??;
     let (close, closing) = watch::channel(false);
-    let house = Arc::new(House {
+    let house = Current::of(House {
         rooms,
         metrics: Arc::new(Metrics::new()?),
         guard: Guard { token, is_loopback },
@@ -127,7 +162,7 @@ async fn listen(arguments: &ServeArgs) -> anyhow::Result<()> {
         since: seconds(),
     });
     let address = listener.local_addr().context("the address is gone")?;
-    let name = &house.rooms.model.name;
+    let name = house.house().rooms.model.name.clone();
     // Whoever reads that it serves may tell it to end at once.
     let interrupted = interrupted();
     writeln!(stdout(), "serving {name} at http://{address}")
@@ -152,7 +187,7 @@ async fn address(host: &str, port: u16) -> anyhow::Result<SocketAddr> {
 async fn until(
     ending: impl Future<Output = String>,
     listener: TcpListener,
-    house: Arc<House>,
+    house: Current,
     close: watch::Sender<bool>,
 ) {
     let ending = async {
@@ -170,7 +205,7 @@ async fn until(
 }
 
 /// What is where.
-fn router(house: Arc<House>) -> Router {
+fn router(house: Current) -> Router {
     Router::new()
         .route("/health", get(health))
         .route("/metrics", get(metrics::tell))
@@ -180,8 +215,8 @@ fn router(house: Arc<House>) -> Router {
         .route("/infill", post(infill::answer))
         .fallback(|| async { Refusal::unknown_path() })
         .method_not_allowed_fallback(|| async { Refusal::wrong_method() })
-        .layer(from_fn_with_state(Arc::clone(&house), guard::check))
-        .layer(from_fn_with_state(Arc::clone(&house), metrics::count))
+        .layer(from_fn_with_state(house.clone(), guard::check))
+        .layer(from_fn_with_state(house.clone(), metrics::count))
         .with_state(house)
 }
 
@@ -214,4 +249,47 @@ pub fn json_response(value: &Value) -> Response {
 pub fn seconds() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.unwrap_or_default().as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::embedded;
+
+    #[test]
+    fn requests_that_come_after_a_model_is_lost_are_the_built_in_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("other.gguf");
+        std::fs::write(&path, embedded::MODEL).unwrap();
+        let choice = Choice {
+            model: Some(path.display().to_string()),
+            ..Choice::default()
+        };
+        let (device, switch) = glm::fixture::gpu(1 << 30);
+        let (_close, closing) = watch::channel(false);
+        let current = Current::of(House {
+            rooms: Rooms::on(&device, &choice).unwrap(),
+            metrics: Arc::new(Metrics::new().unwrap()),
+            guard: Guard {
+                token: Some("secret".to_owned()),
+                is_loopback: true,
+            },
+            closing,
+            since: 7,
+        });
+        let before = current.house();
+        assert_eq!(before.rooms.engine.place(), "cuda:0 (emulated)");
+        switch.lose_after(0);
+        std::fs::remove_file(&path).unwrap();
+        before.rooms.ends_of(&[1, 2, 3]);
+        let after = current.house();
+        assert_eq!(after.rooms.engine.place(), "cpu");
+        assert_eq!(after.rooms.ends_of(&[1, 2, 3]), engine::Ended::Length);
+        // All else is as it was.
+        assert!(Arc::ptr_eq(&before.metrics, &after.metrics));
+        assert_eq!(
+            (after.guard.token.as_deref(), after.since),
+            (Some("secret"), 7)
+        );
+    }
 }

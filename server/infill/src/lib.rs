@@ -40,6 +40,7 @@ pub fn run(flags: Flags) -> anyhow::Result<ExitCode> {
     logging::start(flags.log);
     match flags.command {
         Command::Complete(arguments) => command::complete::run(&arguments)?,
+        Command::Doctor(arguments) => return command::doctor::run(&arguments),
         Command::Lsp(arguments) => return lsp::run(&arguments),
         Command::Shards(arguments) => shards::run(&arguments)?,
         Command::Model(command) => return command::model::run(&command),

@@ -1,13 +1,15 @@
 //! What every completion uses: the model's vocabulary, the engine that runs it, the stored answers.
 //!
-//! Opened once, from a model's files or from the model that is built in, and shared by all requests.
+//! Opened once, from a model's files or from the model that is built in, and shared by all requests. If the model can run
+//! nowhere any more, whoever serves from these rooms gets others, with the model that is built in.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use cache::Store;
-use engine::{Answer, Cancel, Engine, Job, Recall, Watch};
+use engine::{Answer, Cancel, Care, Engine, Job, Recall, Watch};
 use glm::{LineWeights, RecallWeights};
 use prompt::{Template, Until};
 use tokio::sync::oneshot;
@@ -16,7 +18,7 @@ use vocab::Vocab;
 use crate::complete::CancelOnDrop;
 use crate::complete::anchors::Anchors;
 use crate::models::open::{Opened, open, source};
-use crate::models::settings::Choice;
+use crate::models::settings::{Choice, Device};
 
 /// Bytes of stored answers: some tens of thousands of them, more than a day of typing.
 const STORE_BYTES: usize = 16 << 20;
@@ -50,7 +52,12 @@ pub struct Rooms {
     note: Option<String>,
     /// Whether the log has been told that its device failed.
     told: Arc<AtomicBool>,
+    /// Who takes over the rooms that come after these.
+    successor: Arc<Mutex<Option<Successor>>>,
 }
+
+/// What is done with rooms that take the place of others.
+type Successor = Box<dyn FnOnce(Rooms) + Send>;
 
 /// How what a text says elsewhere counts.
 pub struct Recalling {
@@ -113,12 +120,17 @@ impl Rooms {
     /// If the model needs more memory than the choice allows, or if the files cannot be read, are no model of this family, or lack a tokenizer.
     pub fn open(choice: &Choice, progress: &dyn Fn(f32)) -> anyhow::Result<Rooms> {
         let kv_bytes = kv_bytes(choice)?;
+        Ok(Rooms::of(open(choice, progress)?, kv_bytes, choice))
+    }
+
+    /// The rooms of a model that is loaded already.
+    fn of(opened: Opened, kv_bytes: usize, choice: &Choice) -> Rooms {
         let Opened {
             model,
             vocab,
             template,
             note,
-        } = open(choice, progress)?;
+        } = opened;
         let guidance = *model.guidance();
         let facts = ModelFacts {
             name: model.name().to_owned(),
@@ -127,20 +139,48 @@ impl Rooms {
             threshold: guidance.threshold,
             reads_both_ways: model.config().prefix,
         };
-        Ok(Rooms {
+        let told: Arc<AtomicBool> = Arc::default();
+        let successor: Arc<Mutex<Option<Successor>>> = Arc::default();
+        let built_in = Choice {
+            threads: choice.threads,
+            window: choice.window,
+            device: Some(Device::Cpu),
+            ..Choice::default()
+        };
+        let on_lost = {
+            let (told, successor) = (Arc::clone(&told), Arc::clone(&successor));
+            move |why: &str| {
+                if let Some(succeed) = lock(&successor).take() {
+                    told.store(true, Ordering::Relaxed);
+                    go_on(&built_in, why, succeed);
+                }
+            }
+        };
+        let care = Care {
+            idle: choice.idle.map(minutes),
+            on_lost: Some(Box::new(on_lost)),
+        };
+        Rooms {
             recall: guidance
                 .recall
                 .map(|weights| Recalling::new(weights, guidance.lines, &vocab)),
             vocab: Arc::new(vocab),
             template,
-            engine: Engine::start(model, kv_bytes),
+            engine: Engine::start_with(model, kv_bytes, care),
             store: Store::new(STORE_BYTES),
             anchors: Anchors::default(),
-            window: choice.window.unwrap_or(WINDOW_TOKENS),
+            window: window(choice),
             model: facts,
             note,
-            told: Arc::default(),
-        })
+            told,
+            successor,
+        }
+    }
+
+    /// Has other rooms taken over, with the model that is built in, if this model can run nowhere any more. Called on the
+    /// engine's thread; without it, all jobs fail then.
+    pub fn succeeded_by(&self, succeed: impl FnOnce(Rooms) + Send + 'static) {
+        *lock(&self.successor) = Some(Box::new(succeed));
     }
 
     /// Why the model does not run where it was wanted, or not any more.
@@ -179,17 +219,90 @@ impl Rooms {
     }
 }
 
+#[cfg(test)]
+impl Rooms {
+    /// The rooms of a choice whose model runs on this device.
+    pub fn on(device: &glm::Device, choice: &Choice) -> anyhow::Result<Rooms> {
+        let cpu = Choice {
+            device: Some(Device::Cpu),
+            ..choice.clone()
+        };
+        let mut opened = open(&cpu, &|_| {})?;
+        let (source, _) = source(choice.model.as_deref())?;
+        opened.model = glm::Model::open(&source, choice.weights(), device)?;
+        Ok(Rooms::of(opened, KV_BYTES, choice))
+    }
+
+    /// How a job of these tokens that wants one more ends.
+    pub fn ends_of(&self, ids: &[u32]) -> engine::Ended {
+        struct Unwatched;
+        impl Watch for Unwatched {
+            fn token(&mut self, _: u32) -> engine::Flow {
+                engine::Flow::More
+            }
+        }
+        let places = (0..ids.len() as u32).collect();
+        let job = Job {
+            ids: ids.to_owned(),
+            positions: [places, vec![0; ids.len()]],
+            part_a: ids.len(),
+            class: engine::Class::Invoked,
+            stops: Vec::new(),
+            max_tokens: 1,
+            sampling: engine::Sampling::GREEDY,
+            advance: engine::Advance::Span,
+            document: 0,
+            drafts: Vec::new(),
+            recall: None,
+        };
+        let (send, ended) = std::sync::mpsc::channel();
+        let done = Box::new(move |answer: Answer| {
+            // The receiver waits below.
+            let _ = send.send(answer.ended);
+        });
+        let _cancel = self.submit(job, Box::new(Unwatched), done);
+        ended.recv().expect("every job is answered")
+    }
+}
+
+/// Opens the model that is built in, in the place of one that can run nowhere any more, and says so.
+fn go_on(built_in: &Choice, why: &str, succeed: Successor) {
+    match Rooms::open(built_in, &|_| {}) {
+        Ok(mut rooms) => {
+            let note = format!("{why}; the model that is built in answers now");
+            tracing::warn!("{note}");
+            rooms.note = Some(note);
+            succeed(rooms);
+        }
+        Err(error) => tracing::error!("{why}; nor can the built-in model be opened: {error:#}"),
+    }
+}
+
+fn minutes(count: usize) -> Duration {
+    Duration::from_secs(60 * count as u64)
+}
+
+/// What is held is whole between any two statements.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Most tokens of text around the cursor that this choice lets a model read.
+pub fn window(choice: &Choice) -> usize {
+    choice.window.unwrap_or(WINDOW_TOKENS)
+}
+
 /// Bytes for KV caches within the limit that the choice sets. Read from the files' headers, before anything is loaded.
-fn kv_bytes(choice: &Choice) -> anyhow::Result<usize> {
+///
+/// # Errors
+/// If the model's weights and the caches of one window are more than the limit.
+pub fn kv_bytes(choice: &Choice) -> anyhow::Result<usize> {
     let Some(limit) = choice.memory else {
         return Ok(KV_BYTES);
     };
     let (source, _) = source(choice.model.as_deref())?;
     let info = glm::inspect(&source).map_err(|error| anyhow!("{error}"))?;
-    let window = choice
-        .window
-        .unwrap_or(WINDOW_TOKENS)
-        .min(info.config.context);
+    let window = window(choice).min(info.config.context);
     let needed = info.memory(choice.weights(), window);
     let least = needed.weights + needed.kv;
     let limit = (limit as u64) << 20;

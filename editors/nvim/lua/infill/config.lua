@@ -25,6 +25,7 @@ local M = {}
 ---@field device? string
 ---@field memory? integer
 ---@field vram? integer
+---@field idle? integer
 ---@field timings? boolean
 
 ---@type infill.Options

@@ -23,7 +23,7 @@ local function check_binary(command)
       'cargo install --path server/infill, in a clone of Infill',
       "or name it: require('infill').setup({ cmd = { '/path/to/infill', 'lsp' } })",
     })
-    return
+    return false
   end
   -- A health check may wait; nothing else here does.
   local started, process = pcall(vim.system, { command, '--version' }, { text = true, timeout = 5000 })
@@ -31,8 +31,35 @@ local function check_binary(command)
   local path = vim.fn.exepath(command)
   if ended and ended.code == 0 then
     health.ok(('%s: %s'):format(path, vim.trim(ended.stdout)))
-  else
-    health.error(('%s does not say its version: is it Infill?'):format(path))
+    return true
+  end
+  health.error(('%s does not say its version: is it Infill?'):format(path))
+  return false
+end
+
+--- What `infill doctor` says, called as the server is.
+local function check_machine(cmd)
+  health.start('Machine and model')
+  local command = {}
+  for _, word in ipairs(cmd) do
+    if word ~= '--stdio' then
+      table.insert(command, word == 'lsp' and 'doctor' or word)
+    end
+  end
+  local started, process = pcall(vim.system, command, { text = true, timeout = 10000 })
+  local ended = started and process:wait()
+  if not ended or ended.stdout == '' then
+    health.warn(('%s does not say what it finds here'):format(cmd[1]), 'Is it older than this plugin?')
+    return
+  end
+  for _, line in ipairs(vim.split(vim.trim(ended.stdout), '\n')) do
+    local kind, words = line:match('^(%a+): (.*)$')
+    local say = kind == 'error' and health.error or kind == 'problem' and health.warn
+    if say then
+      say(words)
+    else
+      health.info(line)
+    end
   end
 end
 
@@ -96,8 +123,11 @@ end
 function M.check()
   local options = require('infill.config').options
   check_neovim()
-  check_binary(options.cmd[1])
+  local is_there = check_binary(options.cmd[1])
   check_client()
+  if is_there then
+    check_machine(options.cmd)
+  end
   check_keys(options.keys)
   check_menus(options.menu)
 end

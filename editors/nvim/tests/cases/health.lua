@@ -24,7 +24,10 @@ return function(session)
     version .. ': ' .. drawn,
     vim.env.INFILL_BIN .. ': infill ',
     'it runs, for 1 buffer',
-    'all are as setup() has them'
+    'all are as setup() has them',
+    'processor',
+    'runs on',
+    'no problem was found'
   )
   has(text, "only Neovim's own")
   assert(not text:find('WARNING') and not text:find('ERROR'), text)

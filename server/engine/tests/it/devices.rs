@@ -1,7 +1,7 @@
 //! A device that is lost or full under a model: the processor takes over, and no job notices but by the time it takes.
 
 use crate::harness::*;
-use engine::{Class, Ended, Engine, Flow};
+use engine::{Care, Class, Ended, Engine, Flow};
 use glm::{
     Config, Device, Model, Source, Weights,
     fixture::{self, Switch},
@@ -21,12 +21,16 @@ impl Placed {
             context: 96,
             ..fixture::members()[3]
         };
+        Placed::with(name, config, Care::default())
+    }
+
+    fn with(name: &str, config: Config, care: Care) -> Placed {
         let bytes = fixture::gguf(&config, fixture::Weights::F32, 1, None);
         let name = format!("infill-devices-{name}-{}.gguf", std::process::id());
         let path = std::env::temp_dir().join(name);
         std::fs::write(&path, bytes).expect("the temporary folder takes files");
         let (device, switch) = fixture::gpu(64 << 20);
-        let engine = Engine::start(open(&path, &device), PLENTY);
+        let engine = Engine::start_with(open(&path, &device), PLENTY, care);
         assert_eq!(engine.place(), "cuda:0 (emulated)");
         Placed {
             config,
@@ -142,4 +146,161 @@ fn without_device_and_file_jobs_fail_and_the_engine_lives() {
         assert_eq!(placed.engine.trouble(), Some(why));
     }
     wait_until_idle(&placed.engine);
+}
+
+#[test]
+fn who_cares_hears_once_that_the_model_is_lost() {
+    let (hear, heard) = std::sync::mpsc::channel();
+    let care = Care {
+        on_lost: Some(Box::new(move |why: &str| {
+            hear.send(why.to_owned()).unwrap()
+        })),
+        ..Care::default()
+    };
+    let config = Config {
+        context: 96,
+        ..fixture::members()[3]
+    };
+    let placed = Placed::with("cares", config, care);
+    let job = |document| job(&placed.config, Class::Invoked, document, &[1, 2, 3], &[]);
+    assert!(!placed.engine.is_lost());
+    placed.switch.lose_after(0);
+    std::fs::remove_file(&placed.path).unwrap();
+    let first = answer(&placed.engine, job(1));
+    // It was told before the answer.
+    let why = heard.try_recv().unwrap();
+    assert_eq!(first.ended, Ended::Failed(why.clone()));
+    assert!(why.contains("it was unplugged") && why.contains("cannot be loaded"));
+    assert!(placed.engine.is_lost());
+    answer(&placed.engine, job(2));
+    assert!(heard.try_recv().is_err(), "it is told once");
+}
+
+#[test]
+fn weights_leave_an_idle_device_and_come_back_for_the_next_job() {
+    let care = Care {
+        idle: Some(std::time::Duration::from_millis(20)),
+        ..Care::default()
+    };
+    let config = Config {
+        context: 96,
+        ..fixture::members()[3]
+    };
+    let placed = Placed::with("idle", config, care);
+    let job = |document| job(&placed.config, Class::Invoked, document, &[1, 2, 3, 4], &[]);
+    let plain = placed.plain(&job(0));
+    for document in 0..3 {
+        assert_eq!(answer(&placed.engine, job(document)).ids, plain.ids);
+        let began = std::time::Instant::now();
+        while placed.switch.held() > 0 {
+            assert!(began.elapsed() < PATIENCE, "{} bytes", placed.switch.held());
+            std::thread::yield_now();
+        }
+        while !placed.engine.place().contains("idle") {
+            assert!(began.elapsed() < PATIENCE, "{}", placed.engine.place());
+            std::thread::yield_now();
+        }
+        assert_eq!(placed.engine.counters().kept_bytes, 0);
+    }
+    assert_eq!(placed.engine.trouble(), None);
+    // Who has taken the memory meanwhile may keep it.
+    placed.switch.fill(true);
+    check(&answer(&placed.engine, job(3)), &plain, "on the processor");
+    assert_eq!(placed.engine.place(), "cpu");
+    assert!(placed.engine.trouble().unwrap().contains("is full"));
+}
+
+#[test]
+fn jobs_that_come_as_weights_leave_have_their_answers() {
+    let care = Care {
+        idle: Some(std::time::Duration::ZERO),
+        ..Care::default()
+    };
+    let config = Config {
+        context: 96,
+        ..fixture::members()[3]
+    };
+    let placed = Placed::with("leaving", config, care);
+    let job = |document| job(&placed.config, Class::Invoked, document, &[1, 2, 3], &[]);
+    let plain = placed.plain(&job(0));
+    for document in 0..12 {
+        let answer = answer(&placed.engine, job(document));
+        assert_eq!(
+            (answer.ids, answer.ended),
+            (plain.ids.clone(), plain.ended.clone())
+        );
+        // One that nobody wants any more does not matter.
+        let (cancel, answers) = submit(&placed.engine, job(100), more());
+        cancel.cancel();
+        answers.recv_timeout(PATIENCE).unwrap();
+    }
+    assert_eq!(placed.engine.trouble(), None);
+}
+
+#[test]
+fn a_device_that_is_lost_while_it_is_idle_is_left_for_the_processor() {
+    let care = Care {
+        idle: Some(std::time::Duration::from_millis(20)),
+        ..Care::default()
+    };
+    let config = Config {
+        context: 96,
+        ..fixture::members()[3]
+    };
+    let placed = Placed::with("idle-lost", config, care);
+    let began = std::time::Instant::now();
+    while !placed.engine.place().contains("idle") {
+        assert!(began.elapsed() < PATIENCE, "{}", placed.engine.place());
+        std::thread::yield_now();
+    }
+    placed.switch.lose_after(0);
+    let job = job(&placed.config, Class::Invoked, 1, &[1, 2, 3, 4], &[]);
+    check(
+        &answer(&placed.engine, job.clone()),
+        &placed.plain(&job),
+        "on the processor",
+    );
+    assert_eq!(placed.engine.place(), "cpu");
+}
+
+#[test]
+fn nothing_more_is_launched_for_a_job_that_is_cancelled() {
+    let config = Config {
+        context: 1400,
+        layers: 6,
+        ..fixture::members()[3]
+    };
+    let placed = Placed::with("cancelled", config, Care::default());
+    let launched = || placed.switch.launched();
+    // A pass of few tokens has as many launches as one of many, about.
+    let short = job(&placed.config, Class::Invoked, 1, &[1, 2, 3], &[]);
+    let before = launched();
+    let one = answer(
+        &placed.engine,
+        engine::Job {
+            max_tokens: 1,
+            ..short
+        },
+    );
+    assert_eq!(one.ended, Ended::Length);
+    let of_a_pass = launched() - before;
+
+    // Of three chunks.
+    let ids: Vec<u32> = (0..1300).map(|i| i * 7 % 100).collect();
+    let long = job(&placed.config, Class::Batch, 2, &ids, &[]);
+    let (send, cancel) = std::sync::mpsc::channel::<engine::Cancel>();
+    placed
+        .switch
+        .after(1, move || cancel.recv().unwrap().cancel());
+    let before = launched();
+    let (cancel, answers) = submit(&placed.engine, long, more());
+    send.send(cancel).unwrap();
+    let answer = answers.recv_timeout(PATIENCE).unwrap();
+    assert_eq!((answer.ended, answer.prefilled), (Ended::Cancelled, 0));
+    wait_until_idle(&placed.engine);
+    let launches = launched() - before;
+    assert!(
+        launches < of_a_pass / 3,
+        "{launches} launches, of {of_a_pass} for a whole chunk"
+    );
 }

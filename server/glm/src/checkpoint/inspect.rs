@@ -8,7 +8,7 @@ use super::{
     needs::{Need, Shape, needs},
     view::View,
 };
-use crate::{Config, Error, Vram, Weights};
+use crate::{Config, Error, Split, Vram, Weights, vram::CACHED};
 
 /// Numbers that are looked at together.
 const PANEL: usize = 1 << 20;
@@ -88,6 +88,15 @@ impl Info {
             weights: sizes.fold(0, u64::saturating_add),
             kv: token.saturating_mul(context as u64),
         }
+    }
+
+    /// How the model is spread over GPUs, of each of which it may take so many bytes.
+    ///
+    /// # Errors
+    /// Why no GPU runs it.
+    pub fn spread(&self, weights: Weights, rooms: &[u64]) -> Result<Vec<Split>, String> {
+        let tokens = CACHED.min(self.config.context);
+        Ok(self.vram(weights)?.spread(rooms, tokens))
     }
 
     /// What the model needs of a GPU's memory with its matrices in the type of `weights`.

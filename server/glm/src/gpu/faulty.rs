@@ -1,26 +1,37 @@
 //! A device for tests that works until it is told to fail.
 //!
 //! Takes another device and hands everything on to it; a [`Switch`] decides after how many launches there is no more room
-//! for anything, or the device is lost.
+//! for anything, or the device is lost, and counts what is done.
 
 use crate::kernels::cuda::{Buffer, Device, DeviceError, Launch, View};
 use std::sync::{
-    Arc,
+    Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
-/// What makes a device fail.
-#[derive(Debug, Clone)]
+/// What makes a device fail, and tells what it did.
+#[derive(Clone)]
 pub struct Switch(Arc<State>);
 
-#[derive(Debug)]
 struct State {
     /// Launches that still succeed.
     launches: AtomicUsize,
     is_full: AtomicBool,
     /// Bytes that were ever asked for.
     asked: AtomicUsize,
+    /// Bytes that are allocated.
+    held: AtomicUsize,
+    /// Launches so far.
+    launched: AtomicUsize,
+    /// Launches since the queue was last waited for, and the most that there ever were.
+    queued: AtomicUsize,
+    deepest: AtomicUsize,
+    /// What is to be done once there were so many launches.
+    then: Mutex<Option<Due>>,
 }
+
+/// After how many launches something is to be done.
+type Due = (usize, Box<dyn FnOnce() + Send>);
 
 impl Switch {
     fn new() -> Switch {
@@ -28,6 +39,11 @@ impl Switch {
             launches: AtomicUsize::new(usize::MAX),
             is_full: AtomicBool::new(false),
             asked: AtomicUsize::new(0),
+            held: AtomicUsize::new(0),
+            launched: AtomicUsize::new(0),
+            queued: AtomicUsize::new(0),
+            deepest: AtomicUsize::new(0),
+            then: Mutex::new(None),
         }))
     }
 
@@ -46,11 +62,59 @@ impl Switch {
         self.0.asked.load(Ordering::Relaxed)
     }
 
+    /// Bytes that are allocated now.
+    pub fn held(&self) -> usize {
+        self.0.held.load(Ordering::Relaxed)
+    }
+
+    /// Launches so far.
+    pub fn launched(&self) -> usize {
+        self.0.launched.load(Ordering::Relaxed)
+    }
+
+    /// The most launches that were ever asked for without waiting for those before.
+    pub fn deepest(&self) -> usize {
+        self.0.deepest.load(Ordering::Relaxed)
+    }
+
+    /// Has something done, once, when there have been so many launches more.
+    pub fn after(&self, launches: usize, act: impl FnOnce() + Send + 'static) {
+        *self.then() = Some((self.launched() + launches, Box::new(act)));
+    }
+
+    fn then(&self) -> MutexGuard<'_, Option<Due>> {
+        self.0.then.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count_launch(&self) {
+        self.0.launches.fetch_sub(1, Ordering::Relaxed);
+        let launched = self.0.launched.fetch_add(1, Ordering::Relaxed) + 1;
+        let queued = self.0.queued.fetch_add(1, Ordering::Relaxed) + 1;
+        self.0.deepest.fetch_max(queued, Ordering::Relaxed);
+        let due = self.then().take_if(|(when, _)| *when <= launched);
+        if let Some((_, act)) = due {
+            act();
+        }
+    }
+
     fn alive(&self) -> Result<(), DeviceError> {
         match self.0.launches.load(Ordering::Relaxed) {
             0 => Err(DeviceError::Failed("it was unplugged".to_owned())),
             _ => Ok(()),
         }
+    }
+}
+
+/// An allocation that is counted as long as it is there.
+struct Counted {
+    switch: Switch,
+    inner: Buffer,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let held = &self.switch.0.held;
+        held.fetch_sub(self.inner.bytes(), Ordering::Relaxed);
     }
 }
 
@@ -79,7 +143,17 @@ impl<D: Device> Device for Faulty<D> {
         self.switch.0.asked.fetch_add(bytes, Ordering::Relaxed);
         match self.switch.0.is_full.load(Ordering::Relaxed) {
             true => Err(DeviceError::OutOfMemory { bytes }),
-            false => self.device.allocate(bytes),
+            false => {
+                let inner = self.device.allocate(bytes)?;
+                self.switch.0.held.fetch_add(bytes, Ordering::Relaxed);
+                let address = inner.view().address();
+                let switch = self.switch.clone();
+                Ok(Buffer::new(
+                    address,
+                    bytes,
+                    Box::new(Counted { switch, inner }),
+                ))
+            }
         }
     }
 
@@ -90,6 +164,7 @@ impl<D: Device> Device for Faulty<D> {
 
     fn download(&self, from: View, to: &mut [u8]) -> Result<(), DeviceError> {
         self.switch.alive()?;
+        self.switch.0.queued.store(0, Ordering::Relaxed);
         self.device.download(from, to)
     }
 
@@ -100,14 +175,14 @@ impl<D: Device> Device for Faulty<D> {
 
     unsafe fn launch(&self, launch: &Launch) -> Result<(), DeviceError> {
         self.switch.alive()?;
-        let left = &self.switch.0.launches;
-        left.fetch_sub(1, Ordering::Relaxed);
+        self.switch.count_launch();
         // SAFETY: what holds for this launch holds for the device behind.
         unsafe { self.device.launch(launch) }
     }
 
     fn synchronize(&self) -> Result<(), DeviceError> {
         self.switch.alive()?;
+        self.switch.0.queued.store(0, Ordering::Relaxed);
         self.device.synchronize()
     }
 }

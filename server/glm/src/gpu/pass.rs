@@ -2,12 +2,13 @@
 //!
 //! Takes the looked-up rows of all parts and their caches, gives the rows after the last layer there, or the logits that
 //! are wanted. Everything is asked for in one queue and waited for once, at the end; so `between` is heard before each
-//! layer is asked for, which is long before it runs.
+//! layer is asked for, which is long before it runs. A pass of many rows waits for each layer before it asks for the next,
+//! and so stops within one.
 
 use super::{
-    Cache, OnGpu,
+    Cache,
     rooms::{Room, Rooms},
-    weights::{Layer, Linear},
+    weights::{Layer, Linear, OnGpu},
 };
 use crate::{
     Error, Part,
@@ -19,12 +20,16 @@ use crate::{
         },
     },
     layer::Pass,
+    vram,
     workspace::{Workspace, room},
 };
 
 /// Rows of a sequence up to which attention needs room for their parts, and rows of a tile, as in `attention.rs`.
 const FEW_ROWS: usize = 16;
 const TILE: usize = 64;
+/// Rows of a pass from which on its layers take so much longer than it takes to wait for one, some 10 µs, that each is
+/// waited for.
+const LONG: usize = vram::CHUNK / 2;
 
 impl OnGpu {
     /// An empty cache for the layers that are here.
@@ -51,9 +56,10 @@ impl OnGpu {
             states,
             asking,
             logits,
-            gpu: rooms,
+            gpus,
             ..
         } = work;
+        let rooms = &mut gpus[self.stage];
         let pass = Pass {
             spans,
             rows,
@@ -71,9 +77,11 @@ impl OnGpu {
         for (span, part) in spans.iter().zip(&mut *parts) {
             let past = span.mask.past();
             let tokens = past + span.mask.new_tokens();
-            part.kv.gpu().grow(tokens, past)?;
+            part.kv.gpu(self.stage).grow(tokens, past)?;
         }
-        let sequences = parts.iter_mut().map(|part| part.kv.gpu().sequence());
+        let sequences = parts
+            .iter_mut()
+            .map(|part| part.kv.gpu(self.stage).sequence());
         let [all, last] = self.tables(&pass, &sequences.collect::<Vec<_>>())?;
         self.make_room(rooms, &pass, turns.cosines.len(), asking.len())?;
         for (numbers, room) in [
@@ -95,7 +103,10 @@ impl OnGpu {
             angles: turns.cosines.len(),
             is_asked: !asking.is_empty(),
         };
-        for (index, layer) in self.layers.iter().enumerate() {
+        for (index, layer) in (self.first..).zip(&self.layers) {
+            if rows >= LONG {
+                self.gpu.said(self.gpu.device.synchronize())?;
+            }
             if between() {
                 return Err(Error::Halted);
             }
@@ -233,7 +244,7 @@ impl Run<'_> {
             // The norm that closes other models comes before the layer whose queries are learned.
             norm.forward(self.device, Sum::of(x), x)?;
         }
-        if index == 0 || is_asked {
+        if index == self.on.first || is_asked {
             let normed = self.states(Room::Normed, rows);
             layer.before[0].forward(self.device, Sum::of(x), normed)?;
         }
@@ -256,7 +267,7 @@ impl Run<'_> {
     /// The norm that comes right after a layer, if one does.
     fn next(&self, index: usize) -> Option<&Norm> {
         let on = self.on;
-        match on.layers.get(index + 1) {
+        match on.layers.get(index + 1 - on.first) {
             // Another norm comes between.
             _ if self.is_asked && index + 1 >= self.pass.last => None,
             Some(layer) => Some(&layer.before[0]),
@@ -300,7 +311,9 @@ impl Run<'_> {
         });
         let angles = [Room::Cosines, Room::Sines].map(|room| view(room, self.angles));
         let turns = sizes.turns(angles);
-        rotate_and_cache(device, fused, sizes.shape(), norms, turns, self.all, index)?;
+        // Its number among those here.
+        let cached = index - self.on.first;
+        rotate_and_cache(device, fused, sizes.shape(), norms, turns, self.all, cached)?;
         if kept == 0 {
             return Ok(());
         }
@@ -325,7 +338,7 @@ impl Run<'_> {
             width,
             sizes.shape(),
             tables,
-            index,
+            cached,
             mixed,
             room,
         )?;

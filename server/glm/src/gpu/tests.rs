@@ -9,6 +9,8 @@ use crate::{
 };
 use std::sync::Arc;
 
+mod stages;
+
 const IDS: [u32; 12] = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8];
 const ROWS: [[u32; 12]; 2] = [
     [0, 1, 2, 3, 4, 5, 6, 7, 2, 2, 2, 2],
@@ -23,7 +25,7 @@ const NEAR: f64 = 1e-3;
 const FARTHER: f64 = 1.5;
 
 fn emulated(room: u64) -> Device {
-    Device::Gpu(Gpu::of(Arc::new(Emulated::new()), "emulated", room))
+    Device::Gpus(vec![Gpu::of(Arc::new(Emulated::new()), "emulated", room)])
 }
 
 /// The same random model on the processor and on an emulated GPU with so much room.
@@ -240,7 +242,7 @@ fn a_model_takes_what_was_foretold() {
             let vram = vram.vram(Weights::AsStored).unwrap();
             let faulty = Faulty::new(Emulated::new());
             let switch = faulty.switch();
-            let device = Device::Gpu(Gpu::of(Arc::new(faulty), "counted", u64::MAX));
+            let device = Device::Gpus(vec![Gpu::of(Arc::new(faulty), "counted", u64::MAX)]);
             let model = Model::open(&source, Weights::AsStored, &device).unwrap();
             let weights = vram.layers.iter().sum::<u64>() + vram.head;
             let name = config.architecture.name();
@@ -338,7 +340,7 @@ fn a_lost_or_full_device_is_an_error_and_the_caches_are_as_before() {
     let bytes = fixture::gguf(&config, Stored::Q8, 1, None).leak();
     let faulty = Faulty::new(Emulated::new());
     let switch = faulty.switch();
-    let device = Device::Gpu(Gpu::of(Arc::new(faulty), "cuda:7", u64::MAX));
+    let device = Device::Gpus(vec![Gpu::of(Arc::new(faulty), "cuda:7", u64::MAX)]);
     let model = Model::open(&Source::Static(bytes), Weights::AsStored, &device).unwrap();
     let mut kv = model.kv();
     let mut work = model.workspace();

@@ -1,31 +1,33 @@
-//! What of a model is on a GPU: the weights of its first layers, and of the head if they are all there.
+//! What of a model is on one GPU: the weights of some layers, and of the head if the last is among them and all fits.
 //!
 //! Takes a checkpoint, uploads each matrix in the type that it is stored in or is to be brought to, one at a time, so that
 //! the processor's memory never holds more than one of them.
 
 use super::Gpu;
 use crate::{
-    Activation, Attention, Block, Config, Error, Grouped, Norm as NormKind, Positions,
+    Activation, Block, Config, Error, Grouped, Norm as NormKind, Positions,
     checkpoint::Checkpoint,
     kernels::{
         cpu::Heads,
         cuda::{self, Buffer, Device, DeviceError, Norm, Turns, View},
     },
     layer::Matrix,
-    vram::{CACHED, KEPT, Split, has_tiles},
+    vram::{Split, has_tiles},
 };
 
 /// A model's part on a GPU.
 pub(crate) struct OnGpu {
     pub(super) gpu: Gpu,
+    /// Which of the parts on GPUs this is.
+    pub(super) stage: usize,
+    /// The model's number of the first layer.
+    pub(super) first: usize,
     pub(super) layers: Vec<Layer>,
-    /// The norm before the head, with all layers.
+    /// The norm before the head, with the last layer.
     pub(super) norm: Option<Norm>,
-    /// The head, if everything fits.
+    /// The head, if it fits.
     pub(super) head: Option<Linear>,
     pub(super) sizes: Sizes,
-    /// Bytes of the weights and of what a pass computes in.
-    taken: u64,
 }
 
 /// What the layers share.
@@ -118,7 +120,39 @@ struct Part {
     first: usize,
 }
 
+impl Layer {
+    /// The memory of its weights.
+    fn buffers(&mut self) -> impl Iterator<Item = &mut Buffer> {
+        // Each field by its name, so that none that is added is left out.
+        let Layer {
+            before,
+            after,
+            query_key_value,
+            head_norms,
+            output,
+            up,
+            down,
+        } = self;
+        let norms = before.iter_mut().chain(after.iter_mut().flatten());
+        let linears = [query_key_value, output, up, down];
+        let linears = linears.into_iter().flat_map(Linear::buffers);
+        let norms = norms.flat_map(Norm::buffers);
+        norms.chain(linears).chain(head_norms.iter_mut().flatten())
+    }
+}
+
 impl Linear {
+    /// The memory of its weights.
+    fn buffers(&mut self) -> impl Iterator<Item = &mut Buffer> {
+        let Linear {
+            parts,
+            bias,
+            outputs: _,
+        } = self;
+        let parts = parts.iter_mut().flat_map(|part| part.matrix.buffers());
+        parts.chain(bias)
+    }
+
     /// Bytes of room that [`Linear::multiply`] needs for so many rows.
     pub(super) fn room(&self, rows: usize) -> usize {
         let rooms = self.parts.iter().map(|part| part.matrix.room(rows));
@@ -153,49 +187,35 @@ struct Loader<'a, 'b> {
 }
 
 impl OnGpu {
-    /// Loads as much of a model as the GPU may hold. The inner error says why that is nothing.
-    pub(crate) fn load(
+    /// Loads the layers of the split from `first` on, as a model's part of that number.
+    pub(super) fn load(
         gpu: &Gpu,
         checkpoint: &Checkpoint,
         config: &Config,
+        heads: Grouped,
+        [stage, first]: [usize; 2],
+        split: Split,
         progress: &dyn Fn(f32),
-    ) -> Result<Result<OnGpu, String>, Error> {
-        let vram = match checkpoint.vram(config)? {
-            Ok(vram) => vram,
-            Err(why) => return Ok(Err(why)),
-        };
-        let Attention::Grouped(heads) = config.attention else {
-            return Ok(Err("it has no heads".to_owned()));
-        };
-        let tokens = CACHED.min(config.context);
-        let split = vram.fit(gpu.room, tokens);
-        if split.layers == 0 {
-            let first = vram.layers.first().copied().unwrap_or(0);
-            let least = vram.workspace + first + vram.token * tokens as u64;
-            return Ok(Err(format!(
-                "no layer of the model fits on {}: the first needs {} MiB and the model may take {}",
-                gpu.name,
-                least.div_ceil(1 << 20),
-                gpu.room >> 20,
-            )));
-        }
-        let Split { layers, head } = split;
+    ) -> Result<OnGpu, Error> {
         let loader = Loader {
             gpu,
             checkpoint,
             config,
         };
+        let end = first + split.layers;
         let layer = |index| {
             progress(index as f32 / config.layers as f32);
             loader.layer(index, heads)
         };
         let on_gpu = OnGpu {
-            layers: (0..layers).map(layer).collect::<Result<_, _>>()?,
-            norm: match layers == config.layers {
+            stage,
+            first,
+            layers: (first..end).map(layer).collect::<Result<_, _>>()?,
+            norm: match end == config.layers {
                 true => Some(loader.norm("output_norm")?),
                 false => None,
             },
-            head: head.then(|| loader.head()).transpose()?,
+            head: split.head.then(|| loader.head()).transpose()?,
             gpu: gpu.clone(),
             sizes: Sizes {
                 layers: config.layers,
@@ -212,39 +232,64 @@ impl OnGpu {
                     Block::PreNorm | Block::Sandwich => None,
                 },
             },
-            taken: vram.workspace
-                + vram.layers[..layers].iter().sum::<u64>()
-                + if head { vram.head } else { 0 },
         };
         // What the driver has put off it says now.
         gpu.said(gpu.device.synchronize())?;
-        Ok(Ok(on_gpu))
+        Ok(on_gpu)
     }
 
-    /// Layers that are on the GPU, the first of the model.
-    pub(crate) fn layers(&self) -> usize {
-        self.layers.len()
+    /// The memory of its weights, always in the same order.
+    fn buffers(&mut self) -> impl Iterator<Item = &mut Buffer> {
+        let OnGpu {
+            gpu: _,
+            stage: _,
+            first: _,
+            layers,
+            norm,
+            head,
+            sizes: _,
+        } = self;
+        let layers = layers.iter_mut().flat_map(Layer::buffers);
+        let norm = norm.iter_mut().flat_map(Norm::buffers);
+        let head = head.iter_mut().flat_map(Linear::buffers);
+        layers.chain(norm).chain(head)
     }
 
-    /// Whether the model's last layer is on the GPU.
+    /// Copies the weights into the processor's memory; they stay where they are.
+    pub(super) fn copy_out(&mut self) -> Result<Vec<Vec<u8>>, Error> {
+        let gpu = self.gpu.clone();
+        let copy = |buffer: &mut Buffer| {
+            let bytes = buffer.bytes();
+            let mut copy = Vec::new();
+            let reserved = copy.try_reserve_exact(bytes);
+            reserved.map_err(|_| Error::NoMemory { bytes })?;
+            copy.resize(bytes, 0);
+            gpu.said(gpu.device.download(buffer.view(), &mut copy))?;
+            Ok(copy)
+        };
+        self.buffers().map(copy).collect()
+    }
+
+    /// Gives the memory of the weights back.
+    pub(super) fn release(&mut self) -> Result<(), Error> {
+        self.buffers().for_each(Buffer::release);
+        // Memory that was freed in the queue is the driver's until the queue has come there.
+        self.gpu.said(self.gpu.device.synchronize())
+    }
+
+    /// Takes memory again and copies the weights there.
+    pub(super) fn copy_in(&mut self, copies: &[Vec<u8>]) -> Result<(), Error> {
+        let gpu = self.gpu.clone();
+        for (buffer, copy) in self.buffers().zip(copies) {
+            *buffer = gpu.allocate(copy.len())?;
+            gpu.upload(copy, buffer.view())?;
+        }
+        gpu.said(gpu.device.synchronize())
+    }
+
+    /// Whether the model's last layer is here.
     pub(super) fn has_last(&self) -> bool {
-        self.layers.len() == self.sizes.layers
-    }
-
-    /// Whether nothing is left for the processor but looking up embeddings.
-    pub(crate) fn is_whole(&self) -> bool {
-        self.head.is_some()
-    }
-
-    /// The GPU.
-    pub(crate) fn gpu(&self) -> &Gpu {
-        &self.gpu
-    }
-
-    /// Bytes that are left for caches, as far as they are to be kept.
-    pub(crate) fn kv_room(&self) -> usize {
-        let left = self.gpu.room.saturating_sub(self.taken);
-        usize::try_from(left.min(KEPT)).unwrap_or(usize::MAX)
+        self.first + self.layers.len() == self.sizes.layers
     }
 }
 

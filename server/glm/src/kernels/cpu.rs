@@ -57,6 +57,20 @@ pub use pool::Pool;
 pub use rotary::{Heads as TurnedHeads, Turns, rotate};
 pub use unpacked::matmul_unpacked;
 
+/// The vector instructions of this machine that the kernels use, for people.
+pub fn vectors() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    match (has_avx512(), has_avx2()) {
+        (true, _) => return "AVX-512 with VNNI",
+        (false, true) => return "AVX2 with FMA",
+        (false, false) => {}
+    }
+    match cfg!(target_arch = "aarch64") {
+        true => "NEON",
+        false => "none",
+    }
+}
+
 /// Whether the machine has the instructions that the fast versions are compiled for: AVX2, FMA and F16C, in every
 /// x86 processor since 2015.
 #[cfg(target_arch = "x86_64")]

@@ -1,6 +1,6 @@
 //! `infill model …`: get, list, check and remove models here; what looks into one has a file of its own.
 
-mod info;
+pub(crate) mod info;
 mod logits;
 mod quantize;
 
@@ -114,7 +114,7 @@ fn remove(arguments: &RemoveArgs) -> anyhow::Result<()> {
     store.remove(&arguments.name)
 }
 
-fn say(text: &str) -> anyhow::Result<()> {
+pub(crate) fn say(text: &str) -> anyhow::Result<()> {
     stdout()
         .write_all(text.as_bytes())
         .context("cannot write to standard output")

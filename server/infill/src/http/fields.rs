@@ -2,7 +2,6 @@
 //!
 //! The body they come in may be neither too large nor too slow.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -13,7 +12,6 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use tokio::time::timeout;
 
-use crate::http::House;
 use crate::http::refusal::Refusal;
 
 /// Bytes of the largest body: more text than any model here can read.
@@ -28,10 +26,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The keys of a request. Keys that nobody asks for do not matter.
 pub struct Fields(Map<String, Value>);
 
-impl FromRequest<Arc<House>> for Fields {
+impl<S: Sync> FromRequest<S> for Fields {
     type Rejection = Refusal;
 
-    async fn from_request(request: Request, _: &Arc<House>) -> Result<Fields, Refusal> {
+    async fn from_request(request: Request, _: &S) -> Result<Fields, Refusal> {
         taken(request).await
     }
 }

@@ -65,9 +65,9 @@ pub struct Session {
     /// The document that the user looks at, as far as one can tell.
     focus: Mutex<Option<Url>>,
     /// Something that a status shows may have changed.
-    news: Notify,
+    news: Arc<Notify>,
     folder: OnceLock<PathBuf>,
-    model: watch::Sender<Model>,
+    model: Arc<watch::Sender<Model>>,
     agreed: OnceLock<Agreed>,
     shut_down: AtomicBool,
     ended: Notify,
@@ -112,9 +112,9 @@ impl Session {
             percent: AtomicU32::new(0),
             trouble: Mutex::default(),
             focus: Mutex::default(),
-            news: Notify::new(),
+            news: Arc::default(),
             folder: OnceLock::new(),
-            model: watch::Sender::new(Model::Loading),
+            model: Arc::new(watch::Sender::new(Model::Loading)),
             agreed: OnceLock::new(),
             shut_down: AtomicBool::new(false),
             ended: Notify::new(),
@@ -141,7 +141,7 @@ impl Session {
         match opened {
             Ok((choice, rooms)) => {
                 *loaded = Some(choice);
-                self.model.send_replace(Model::Ready(Arc::clone(&rooms)));
+                self.serve_from(&rooms);
                 self.set_trouble(None);
                 Ok(Some(rooms))
             }
@@ -157,6 +157,26 @@ impl Session {
                 Err(message)
             }
         }
+    }
+
+    /// Answers from these rooms from now on, and from those that take their place if their model is lost.
+    fn serve_from(&self, rooms: &Arc<Rooms>) {
+        let (model, news) = (Arc::downgrade(&self.model), Arc::downgrade(&self.news));
+        rooms.succeeded_by(move |successor| {
+            let (Some(model), Some(news)) = (model.upgrade(), news.upgrade()) else {
+                return;
+            };
+            model.send_if_modified(|model| {
+                // Another one may have been chosen meanwhile.
+                let is_lost = matches!(model, Model::Ready(rooms) if rooms.engine.is_lost());
+                if is_lost {
+                    *model = Model::Ready(Arc::new(successor));
+                }
+                is_lost
+            });
+            news.notify_one();
+        });
+        self.model.send_replace(Model::Ready(Arc::clone(rooms)));
     }
 
     /// Notes that a load is about to begin. [`Session::switching`] holds until the guard is dropped.
@@ -425,7 +445,7 @@ mod tests {
     #[test]
     fn a_device_that_cannot_be_had_is_told_of_and_the_model_is_ready() {
         let session = Session::new(Choice {
-            device: Some(Device::Cuda(10_000)),
+            device: Some(Device::Cuda(vec![10_000])),
             ..Choice::default()
         });
         session.load().unwrap();
@@ -436,6 +456,63 @@ mod tests {
         );
         let message = status.message.unwrap();
         assert!(message.contains("cuda:10000"), "{message}");
+    }
+
+    #[test]
+    fn the_built_in_model_goes_on_where_another_is_lost() {
+        let path = other_model("placed-v1");
+        let (device, switch) = glm::fixture::gpu(1 << 30);
+        let session = Arc::new(Session::new(choice(&path)));
+        let rooms = Arc::new(Rooms::on(&device, &choice(&path)).unwrap());
+        session.serve_from(&rooms);
+        let now = || status(&session, None);
+        assert_eq!(now().model.as_deref(), Some("placed-v1"));
+        assert_eq!(now().device.as_deref(), Some("cuda:0 (emulated)"));
+
+        // Neither the device nor the file is there any more.
+        switch.lose_after(0);
+        fs::remove_file(&path).unwrap();
+        let ended = |rooms: &Arc<Rooms>| rooms.ends_of(&[1, 2, 3]);
+        assert!(matches!(ended(&rooms), engine::Ended::Failed(_)));
+        let status = now();
+        assert_eq!(
+            (status.model.as_deref(), status.device.as_deref()),
+            (Some("infill-v2"), Some("cpu"))
+        );
+        let message = status.message.unwrap();
+        assert!(
+            message.contains("it was unplugged") && message.contains("placed-v1.gguf"),
+            "{message}"
+        );
+        assert!(
+            message.ends_with("the model that is built in answers now"),
+            "{message}"
+        );
+        let Model::Ready(successor) = session.model() else {
+            panic!("there is no model");
+        };
+        assert_eq!(ended(&successor), engine::Ended::Length);
+        // Who is slow to hear of it is told, and no third model comes.
+        assert!(matches!(ended(&rooms), engine::Ended::Failed(_)));
+        assert_eq!(now().model.as_deref(), Some("infill-v2"));
+    }
+
+    #[test]
+    fn a_model_that_is_lost_after_another_was_chosen_changes_nothing() {
+        let path = other_model("former-v1");
+        let (device, switch) = glm::fixture::gpu(1 << 30);
+        let session = Session::new(choice(&path));
+        let former = Arc::new(Rooms::on(&device, &choice(&path)).unwrap());
+        session.serve_from(&former);
+        session.set(|settings| settings.choice = choice(&other_model("latter-v1")));
+        session.load().unwrap();
+        switch.lose_after(0);
+        fs::remove_file(&path).unwrap();
+        let ended = former.ends_of(&[1, 2, 3]);
+        assert!(matches!(ended, engine::Ended::Failed(_)));
+        let status = status(&session, None);
+        assert_eq!(status.model.as_deref(), Some("latter-v1"));
+        assert_eq!(status.message, None);
     }
 
     #[test]

@@ -94,6 +94,7 @@ impl Settings {
             "device" => self.choice.device = said.named()?,
             "memory" => self.choice.memory = said.count()?,
             "vram" => self.choice.vram = said.count()?,
+            "idle" => self.choice.idle = said.count()?,
             _ => {}
         }
         Ok(())

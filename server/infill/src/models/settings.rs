@@ -44,31 +44,42 @@ pub struct Choice {
     /// Most memory of a GPU that it may take, in MiB; what does not fit runs on the processor.
     #[serde(deserialize_with = "count")]
     pub vram: Option<usize>,
+    /// After how many minutes without a question its weights leave a GPU's memory; they come back for the next.
+    #[serde(deserialize_with = "count")]
+    pub idle: Option<usize>,
 }
 
 /// What a model runs on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Device {
-    /// The first NVIDIA GPU if this build can use one and its driver is there, else the processor.
+    /// NVIDIA GPUs if this build can use them and their driver is there, one if that holds the model; else the processor.
     #[default]
     Auto,
     /// The processor.
     Cpu,
-    /// The NVIDIA GPU of that number.
-    Cuda(usize),
+    /// The NVIDIA GPUs of these numbers, one if that holds the model.
+    Cuda(Vec<usize>),
 }
 
 impl FromStr for Device {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Device, String> {
-        let numbered = || name.strip_prefix("cuda:")?.parse().ok();
+        let numbered = || {
+            let numbers = name.strip_prefix("cuda:")?.split(',');
+            let numbers: Vec<usize> = numbers.map(|one| one.parse().ok()).collect::<Option<_>>()?;
+            // Nothing is taken twice from one GPU.
+            let is_new = |(index, number)| !numbers[..index].contains(number);
+            numbers.iter().enumerate().all(is_new).then_some(numbers)
+        };
         match name {
             "auto" => Ok(Device::Auto),
             "cpu" => Ok(Device::Cpu),
-            "cuda" => Ok(Device::Cuda(0)),
+            "cuda" => Ok(Device::Cuda(vec![0])),
             _ => numbered().map(Device::Cuda).ok_or_else(|| {
-                format!("there is no device `{name}`; there are auto, cpu and cuda:N, N from 0")
+                format!(
+                    "there is no device `{name}`; there are auto, cpu and cuda:N, N from 0, or several as in cuda:0,1"
+                )
             }),
         }
     }
@@ -104,6 +115,19 @@ impl Choice {
     /// As [`Choice::found_from`].
     pub fn of_user() -> anyhow::Result<Choice> {
         Choice::first_of(user_folder().into_iter())
+    }
+
+    /// The file that [`Choice::found_from`] reads, if there is one.
+    pub fn file_from(folder: &Path) -> Option<PathBuf> {
+        let folders = folder.ancestors().map(Path::to_owned).chain(user_folder());
+        let mut files = folders.map(|folder| folder.join(NAME));
+        // Also one that cannot be read: it is found, and told of, where it is read.
+        files.find(|file| fs::metadata(file).is_ok())
+    }
+
+    /// Where the user's own settings lie, or would.
+    pub fn file_of_user() -> Option<PathBuf> {
+        user_folder().map(|folder| folder.join(NAME))
     }
 
     fn first_of(folders: impl Iterator<Item = PathBuf>) -> anyhow::Result<Choice> {
@@ -159,6 +183,7 @@ impl Choice {
             device: self.device.or(other.device),
             memory: self.memory.or(other.memory),
             vram: self.vram.or(other.vram),
+            idle: self.idle.or(other.idle),
         }
     }
 
@@ -192,8 +217,9 @@ mod tests {
         for (said, device) in [
             ("device = \"auto\"", Device::Auto),
             ("device = \"cpu\"", Device::Cpu),
-            ("device = \"cuda\"", Device::Cuda(0)),
-            ("device = \"cuda:3\"", Device::Cuda(3)),
+            ("device = \"cuda\"", Device::Cuda(vec![0])),
+            ("device = \"cuda:3\"", Device::Cuda(vec![3])),
+            ("device = \"cuda:1,0\"", Device::Cuda(vec![1, 0])),
         ] {
             let choice = parse(said).unwrap();
             assert_eq!(choice.device, Some(device));
@@ -205,7 +231,10 @@ mod tests {
             ("threads = 0\n", "infill.toml:1:"),
             ("device = \"tpu\"\n", "infill.toml:1:"),
             ("device = \"cuda:one\"\n", "infill.toml:1:"),
+            ("device = \"cuda:0,\"\n", "infill.toml:1:"),
+            ("device = \"cuda:1,1\"\n", "infill.toml:1:"),
             ("vram = 0\n", "infill.toml:1:"),
+            ("idle = 0\n", "infill.toml:1:"),
             ("window = -5\n", "infill.toml:1:"),
         ] {
             let error = parse(text).unwrap_err().to_string();

@@ -174,6 +174,11 @@ impl Store {
         })
     }
 
+    /// The folder of all models.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Where a model of this name lies, or will.
     pub fn folder(&self, name: &str) -> PathBuf {
         self.root.join(name)

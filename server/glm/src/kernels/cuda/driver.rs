@@ -8,7 +8,7 @@ use super::{
     device::{Arg, Buffer, Device, DeviceError, Launch, View},
     ptx::ptx,
 };
-use crate::Error;
+use crate::{Error, GpuInfo};
 use cudarc::driver::{
     CudaContext, CudaStream, DriverError, result,
     sys::{self, cudaError_enum as Code},
@@ -30,7 +30,12 @@ pub struct Driver {
     module: sys::CUmodule,
     /// The kernels that were launched so far.
     functions: Mutex<HashMap<String, Function>>,
-    name: String,
+    number: usize,
+    /// What its maker calls it.
+    product: String,
+    capability: (i32, i32),
+    /// The driver's version, as CUDA's.
+    cuda: i32,
 }
 
 /// The GPU's context and queue, which buffers keep alive.
@@ -84,7 +89,58 @@ impl Drop for Owner {
     }
 }
 
+/// What the driver says of itself.
+struct Found {
+    /// Its version as CUDA counts: 1000 × major + 10 × minor.
+    cuda: i32,
+    gpus: usize,
+}
+
+/// Looks for a driver that is new enough. The error says why there is none, and what to do.
+fn find() -> Result<Found, String> {
+    // SAFETY: loads the driver's library, which has no effect but to be there, and lets go of it.
+    if !unsafe { sys::is_culib_present() } {
+        return Err(
+            "there is no NVIDIA driver on this machine; install one, or choose the device cpu"
+                .to_owned(),
+        );
+    }
+    result::init().map_err(said)?;
+    let mut cuda = 0;
+    // SAFETY: writes one integer.
+    let asked = unsafe { sys::cuDriverGetVersion(&raw mut cuda) };
+    if asked != Code::CUDA_SUCCESS || cuda < OLDEST_CUDA {
+        return Err(format!(
+            "the NVIDIA driver knows CUDA {} and {} is needed; install driver 580 or newer",
+            version(cuda),
+            version(OLDEST_CUDA),
+        ));
+    }
+    let count = CudaContext::device_count().map_err(said)?;
+    match usize::try_from(count) {
+        Ok(0) | Err(_) => Err("the driver finds no GPU; choose the device cpu".to_owned()),
+        Ok(gpus) => Ok(Found { cuda, gpus }),
+    }
+}
+
+/// A version of CUDA as people write it.
+fn version(cuda: i32) -> String {
+    format!("{}.{}", cuda / 1000, cuda % 1000 / 10)
+}
+
 impl Driver {
+    /// How many GPUs there are.
+    ///
+    /// # Errors
+    /// If there is no driver, it is too old, or it finds none.
+    pub fn count() -> Result<usize, Error> {
+        let none = |why| Error::NoDevice {
+            device: "cuda".to_owned(),
+            why,
+        };
+        find().map(|found| found.gpus).map_err(none)
+    }
+
     /// The GPU of that number.
     ///
     /// # Errors
@@ -94,32 +150,11 @@ impl Driver {
             device: format!("cuda:{number}"),
             why,
         };
-        // SAFETY: loads the driver's library, which has no effect but to be there, and lets go of it.
-        if !unsafe { sys::is_culib_present() } {
-            return Err(none(
-                "there is no NVIDIA driver on this machine; install one, or choose the device cpu"
-                    .to_owned(),
-            ));
-        }
-        result::init().map_err(|error| none(said(error)))?;
-        let mut version = 0;
-        // SAFETY: writes one integer.
-        let asked = unsafe { sys::cuDriverGetVersion(&raw mut version) };
-        if asked != Code::CUDA_SUCCESS || version < OLDEST_CUDA {
-            return Err(none(format!(
-                "the NVIDIA driver knows CUDA {}.{} and {}.{} is needed; install driver 580 or newer",
-                version / 1000,
-                version % 1000 / 10,
-                OLDEST_CUDA / 1000,
-                OLDEST_CUDA % 1000 / 10,
-            )));
-        }
-        let count = CudaContext::device_count().map_err(|error| none(said(error)))?;
-        if usize::try_from(count).is_ok_and(|count| number >= count) {
-            return Err(none(match count {
-                0 => "the driver finds no GPU; choose the device cpu".to_owned(),
+        let Found { cuda, gpus } = find().map_err(none)?;
+        if number >= gpus {
+            return Err(none(match gpus {
                 1 => "there is one GPU, cuda:0".to_owned(),
-                _ => format!("there are {count} GPUs, cuda:0 to cuda:{}", count - 1),
+                _ => format!("there are {gpus} GPUs, cuda:0 to cuda:{}", gpus - 1),
             }));
         }
         let open = || -> Result<_, DriverError> {
@@ -144,23 +179,29 @@ impl Driver {
             card: Arc::new(Card { context, stream }),
             module,
             functions: Mutex::default(),
-            name: format!("cuda:{number} ({product})"),
+            number,
+            product,
+            capability,
+            cuda,
         })
     }
 
-    /// `cuda:N`, and what its maker calls it.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Bytes of its memory that nobody uses.
+    /// What it is, and how much of its memory is free.
     ///
     /// # Errors
     /// If the driver does not say.
-    pub fn free(&self) -> Result<u64, DeviceError> {
+    pub fn info(&self) -> Result<GpuInfo, DeviceError> {
         self.card.bind()?;
-        let (free, _) = failed(result::mem_get_info())?;
-        Ok(free as u64)
+        let (free, total) = failed(result::mem_get_info())?;
+        let (major, minor) = self.capability;
+        Ok(GpuInfo {
+            name: format!("cuda:{}", self.number),
+            product: self.product.clone(),
+            capability: format!("{major}.{minor}"),
+            driver: format!("CUDA {}", version(self.cuda)),
+            total: total as u64,
+            free: free as u64,
+        })
     }
 
     fn stream(&self) -> sys::CUstream {

@@ -59,6 +59,17 @@ impl Norm {
         })
     }
 
+    /// The memory that it lies in.
+    pub(crate) fn buffers(&mut self) -> impl Iterator<Item = &mut Buffer> {
+        let Norm {
+            weight,
+            bias,
+            epsilon: _,
+            width: _,
+        } = self;
+        std::iter::once(weight).chain(bias)
+    }
+
     /// normed ← the norm of every row of the sum. `normed` (rows, width) may lie where the base or what is added does, but not
     /// where the sum goes.
     ///

@@ -133,6 +133,18 @@ impl Matrix {
         self.weights.bytes() + self.scales.as_ref().map_or(0, Buffer::bytes)
     }
 
+    /// The memory that it lies in.
+    pub(crate) fn buffers(&mut self) -> impl Iterator<Item = &mut Buffer> {
+        let Matrix {
+            kind: _,
+            weights,
+            scales,
+            outputs: _,
+            inputs: _,
+        } = self;
+        std::iter::once(weights).chain(scales)
+    }
+
     /// Bytes of room that [`Matrix::multiply`] needs for so many rows.
     pub fn room(&self, rows: usize) -> usize {
         if rows >= MANY_ROWS {

@@ -177,7 +177,8 @@ fn parameters(info: &Info) -> u64 {
     info.memory(Weights::F32, 0).weights / 4
 }
 
-fn size(bytes: u64) -> String {
+/// Bytes as people count them.
+pub(crate) fn size(bytes: u64) -> String {
     match bytes {
         0..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
         _ => format!("{:.1} GB", bytes as f64 / 1e9),

@@ -48,7 +48,8 @@ fn bytes_go_there_and_come_back_in_their_order() {
     gpu.download(to, &mut got).unwrap();
     assert_eq!(got, [&bytes[500..], &bytes[..500]].concat());
     assert_eq!(gpu.allocate(0).unwrap().bytes(), 0);
-    assert!(gpu.free().unwrap() > 0);
+    let info = gpu.info().unwrap();
+    assert!(info.free > 0 && info.free <= info.total);
 }
 
 #[test]
@@ -98,7 +99,7 @@ fn why() {
         return;
     };
     let number = number.parse().unwrap();
-    match Place::cuda(number, None) {
+    match Place::cuda(&[number], None) {
         Ok(device) => println!("why: it is there: {device:?}"),
         Err(error) => println!("why: {error}"),
     }
@@ -111,7 +112,7 @@ fn what_is_wrong_with_a_driver_is_said() {
         (
             ("EMULATED_GPUS", "1"),
             "0",
-            "it is there: Gpu(Gpu(cuda:0 (Emulated), ",
+            "it is there: Gpus([Gpu(cuda:0 (Emulated), ",
         ),
         (
             ("EMULATED_GPUS", "1"),
@@ -150,6 +151,12 @@ fn what_is_wrong_with_a_driver_is_said() {
     }
 }
 
+/// A model of two layers.
+fn small() -> Source {
+    let config = fixture::members()[3];
+    Source::Static(fixture::gguf(&config, fixture::Weights::Q8, 1, None).leak())
+}
+
 /// Runs a model on the device and on the processor, a prompt and three tokens.
 #[test]
 #[ignore = "the child of another test"]
@@ -157,10 +164,8 @@ fn model() {
     if env::var_os(CHILD).is_none() {
         return;
     }
-    let config = fixture::members()[3];
-    let bytes = fixture::gguf(&config, fixture::Weights::Q8, 1, None).leak();
-    let source = Source::Static(bytes);
-    let device = Place::cuda(0, None).unwrap();
+    let source = small();
+    let device = Place::cuda(&[0], None).unwrap();
     let run = |model: &Model| -> Result<Vec<f32>, Error> {
         let (mut kv, mut work) = (model.kv(), model.workspace());
         for token in 0..4u32 {
@@ -221,4 +226,101 @@ fn a_kernel_that_fails_is_an_error_and_no_panic() {
         "{said}"
     );
     assert!(said.contains("a kernel failed"), "{said}");
+}
+
+/// Says what GPUs there are.
+#[test]
+#[ignore = "the child of another test"]
+fn list() {
+    if env::var_os(CHILD).is_none() {
+        return;
+    }
+    match Place::gpus() {
+        Ok(gpus) => gpus.iter().for_each(|gpu| println!("list: {gpu:?}")),
+        Err(error) => println!("list: {error}"),
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn gpus_are_listed_or_the_one_reason_why_there_is_none() {
+    let said = with_driver("list", &[("EMULATED_GPUS", "2"), ("EMULATED_FREE", "5000")]);
+    for name in ["cuda:0", "cuda:1"] {
+        let info = GpuInfo {
+            name: name.to_owned(),
+            product: "Emulated".to_owned(),
+            capability: "9.0".to_owned(),
+            driver: "CUDA 13.0".to_owned(),
+            total: 5000,
+            free: 5000,
+        };
+        let line = format!("list: {:?}", Ok::<_, Error>(info));
+        assert!(said.contains(&line), "no {line} in {said}");
+    }
+    let said = with_driver("list", &[("EMULATED_CAPABILITY", "7")]);
+    assert!(said.contains("7.0 and 8.0 is needed"), "{said}");
+    let said = with_driver("list", &[("EMULATED_CUDA", "12040")]);
+    let why =
+        "list: cannot use the device cuda: the NVIDIA driver knows CUDA 12.4 and 13.0 is needed";
+    assert!(said.contains(why), "{said}");
+}
+
+/// Runs a model on all GPUs, moves its weights away and back, and runs it again.
+#[test]
+#[ignore = "the child of another test"]
+fn several() {
+    if env::var_os(CHILD).is_none() {
+        return;
+    }
+    let source = small();
+    let device = Place::all_cuda(None).unwrap();
+    let mut model = Model::open(&source, Weights::AsStored, &device).unwrap();
+    println!("several: {}", model.place());
+    let run = |model: &Model| {
+        let (mut kv, mut work) = (model.kv(), model.workspace());
+        let places = [0, 1, 2, 3, 4];
+        let chunk = Chunk {
+            ids: &[1, 2, 3, 4, 5],
+            positions: [&places, &places],
+            prefix: 0,
+        };
+        let part = Part {
+            chunk,
+            kv: &mut kv,
+            want: Want::Last,
+        };
+        model
+            .forward(&mut [part], &mut work, &mut || false)
+            .unwrap();
+        work.logits(0).values.to_vec()
+    };
+    let before = run(&model);
+    let want = run(&model.on_cpu().unwrap());
+    crate::kernels::reference::assert_close(&before, &want, 0.05);
+    model.suspend().unwrap();
+    println!("several: {}", model.place());
+    model.resume().unwrap();
+    assert!(run(&model) == before);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_model_is_spread_over_all_gpus_through_the_driver() {
+    let info = crate::inspect(&small()).unwrap();
+    let vram = info.vram(Weights::AsStored).unwrap();
+    let caches = vram.token * info.config.context as u64;
+    // For one of its two layers and the head, beside what is left to others.
+    let room = vram.workspace + vram.layers[0] + caches + vram.head;
+    let free = (room + (256 << 20)).to_string();
+    for (gpus, place) in [
+        ("2", "cuda:0 (Emulated), cuda:1 (Emulated)"),
+        ("1", "cuda:0 (Emulated) and cpu: "),
+    ] {
+        let said = with_driver(
+            "several",
+            &[("EMULATED_GPUS", gpus), ("EMULATED_FREE", &free)],
+        );
+        assert!(said.contains(&format!("several: {place}")), "{said}");
+        assert!(said.contains(", idle: the weights are in"), "{said}");
+    }
 }
