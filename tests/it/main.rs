@@ -56,6 +56,9 @@ mod parity;
 // Every member of the family against numbers of the makers' own code, from the makers' own files.
 mod family;
 
+// Excerpts of other files as text: which are chosen for a cursor, and where a prompt shows them.
+mod neighbours;
+
 // Prompts as text, for cursors in several languages: what the model is given to read.
 mod prompts;
 

@@ -3,7 +3,8 @@
 //! Walks `CORPUS/SPLIT/PACKAGE/…`, draws examples from every file (`prompt::example`) and writes
 //! them as ids, so that whoever trains never lays out a prompt. The same corpus, options and seed
 //! give the same bytes. What is in the corpus is not judged here beyond what cannot be used at all.
-//! With `--pairs`, the examples are questions for a translation and their answers, each once.
+//! With `--neighbours`, a share of the examples shows excerpts of other files of the same package, chosen as the server
+//! chooses them. With `--pairs`, the examples are questions for a translation and their answers, each once.
 //!
 //! A shard is a run of records, packed by gzip, all numbers u16, little-endian: `n` tokens in all, `a` of them in
 //! Part A, then `ids[n]`, `row0[n]`, `row1[n]`, `targets[n - a]`. A target of 65535 is none.
@@ -21,13 +22,13 @@ use clap::Args;
 use fastrand::Rng;
 use flate2::{Compression, write::GzEncoder};
 use grammars::Language;
-use prompt::Template;
-use prompt::example::{Example, Mix, NO_LOSS, Source};
+use prompt::example::{Beside, Example, Mix, NO_LOSS, Source};
+use prompt::{Neighbour, Template};
 use serde::Serialize;
 use text::Snapshot;
 use vocab::Vocab;
 
-use crate::corpus::{SourceFile, source_files};
+use crate::corpus::{Packages, SourceFile, source_files};
 
 /// Languages get tokens in proportion to their bytes to this power, so that the large ones do not
 /// crowd out the small ones.
@@ -37,6 +38,8 @@ const BATCH: usize = 64;
 /// A file that is read at all gives about this many examples or more: reading one costs as much as
 /// drawing several.
 const FILE_EXAMPLES: f64 = 4.0;
+/// Most files of its package that stand beside a file.
+const BESIDE: usize = 20;
 /// Draws in a row that may find no place in a text before the text is left.
 const MISSES: usize = 8;
 
@@ -75,6 +78,10 @@ pub struct ShardsArgs {
     /// as `tail:1,cursor:2`, where a kind that is not named is not drawn
     #[arg(long, value_parser = parse_mix, conflicts_with = "pairs")]
     pub mix: Option<Mix>,
+    /// What share of the examples with a cursor shows excerpts of other files of their package, 0 to 1; above 0, the model
+    /// that learns from them is asked as `infill_v2`
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = parse_share, conflicts_with = "pairs")]
+    pub neighbours: f32,
     /// Seed of everything random.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -124,6 +131,12 @@ fn parse_mix(value: &str) -> Result<Mix> {
     Ok(mix)
 }
 
+fn parse_share(value: &str) -> Result<f32> {
+    let share = value.parse().ok();
+    let share = share.filter(|share| (0.0..=1.0).contains(share));
+    share.with_context(|| format!("`{value}` is no number from 0 to 1"))
+}
+
 /// Makes the shards of every split and the manifest.
 ///
 /// # Errors
@@ -135,6 +148,7 @@ pub fn run(args: &ShardsArgs) -> Result<()> {
     let vocab = Vocab::from_json(&json).with_context(|| args.tokenizer.display().to_string())?;
     let template = match &args.template {
         Some(name) => Template::from_name(name)?,
+        None if args.neighbours > 0.0 => Template::InfillV2,
         None => Template::InfillV1,
     };
     template
@@ -223,10 +237,10 @@ struct Owed {
 
 /// Draws and writes the examples of one split.
 fn write_split(args: &ShardsArgs, corpus: &Path, split: &Split, vocab: &Vocab) -> Result<Figures> {
-    let mut files = share_out(
-        source_files(&corpus.join(&split.name))?,
-        split.tokens as f64,
-    );
+    let folder = corpus.join(&split.name);
+    let sources = source_files(&folder)?;
+    let mut files = share_out(sources.clone(), split.tokens as f64);
+    let packages = (args.neighbours > 0.0).then(|| Packages::new(&folder, &sources));
     let mut rng = Rng::with_seed(args.seed);
     rng.shuffle(&mut files);
     let mut figures = Figures::default();
@@ -239,7 +253,8 @@ fn write_split(args: &ShardsArgs, corpus: &Path, split: &Split, vocab: &Vocab) -
     };
     for batch in files.chunks(BATCH) {
         let seed = rng.u64(..);
-        for (Owed { file, .. }, examples) in batch.iter().zip(draw_all(batch, args, vocab, seed)?) {
+        let drawn = draw_all(batch, packages.as_ref(), args, vocab, seed)?;
+        for (Owed { file, .. }, examples) in batch.iter().zip(drawn) {
             figures.files += usize::from(!examples.is_empty());
             for example in &examples {
                 figures.count(file.language, example, vocab);
@@ -301,6 +316,7 @@ fn share_out(files: Vec<SourceFile>, tokens: f64) -> Vec<Owed> {
 /// The examples of each file, in the order of the files, whatever thread draws them.
 fn draw_all(
     files: &[Owed],
+    packages: Option<&Packages>,
     args: &ShardsArgs,
     vocab: &Vocab,
     seed: u64,
@@ -310,10 +326,8 @@ fn draw_all(
         (first..files.len())
             .step_by(threads)
             .map(|index| {
-                (
-                    index,
-                    draw(&files[index], args, vocab, seed.wrapping_add(index as u64)),
-                )
+                let seed = seed.wrapping_add(index as u64);
+                (index, draw(&files[index], packages, args, vocab, seed))
             })
             .collect::<Vec<_>>()
     };
@@ -334,7 +348,13 @@ fn draw_all(
 }
 
 /// The examples of one file; none if it is not a text to learn from.
-fn draw(owed: &Owed, args: &ShardsArgs, vocab: &Vocab, seed: u64) -> Vec<Example> {
+fn draw(
+    owed: &Owed,
+    packages: Option<&Packages>,
+    args: &ShardsArgs,
+    vocab: &Vocab,
+    seed: u64,
+) -> Vec<Example> {
     let mut rng = Rng::with_seed(seed);
     // Rounding at random keeps the share of small files, most of which are owed less than they
     // would give.
@@ -348,8 +368,18 @@ fn draw(owed: &Owed, args: &ShardsArgs, vocab: &Vocab, seed: u64) -> Vec<Example
     };
     let snapshot = Snapshot::new(&text, owed.file.language);
     let syntax = snapshot.syntax(&mut || false);
-    let source = Source::new(&snapshot, syntax.as_ref(), vocab)
+    let mut source = Source::new(&snapshot, syntax.as_ref(), vocab)
         .expect("`run` has checked that the vocabulary has all that examples are made of");
+    let place = packages.map_or_else(String::new, |packages| packages.place(&owed.file.path));
+    let neighbours = packages.map_or_else(Vec::new, |packages| neighbours(packages, &owed.file));
+    let neighbours: Vec<&Neighbour> = neighbours.iter().collect();
+    if !neighbours.is_empty() {
+        source = source.beside(Beside {
+            path: &place,
+            neighbours: &neighbours,
+            share: args.neighbours,
+        });
+    }
     let mix = args.mix.unwrap_or_default();
     let mut examples = Vec::new();
     let mut tokens = 0;
@@ -366,6 +396,16 @@ fn draw(owed: &Owed, args: &ShardsArgs, vocab: &Vocab, seed: u64) -> Vec<Example
         }
     }
     examples
+}
+
+/// The files that stand beside this one.
+fn neighbours(packages: &Packages, file: &SourceFile) -> Vec<Neighbour> {
+    let cut = |other: &SourceFile| {
+        let snapshot = Snapshot::new(&other.text()?, other.language);
+        Some(Neighbour::new(&packages.place(&other.path), &snapshot))
+    };
+    let others = packages.beside(&file.path, BESIDE);
+    others.into_iter().filter_map(cut).collect()
 }
 
 /// The shard file that is being filled.
@@ -457,6 +497,7 @@ mod tests {
             max_len: 128,
             shard_tokens: 8_000,
             mix: None,
+            neighbours: 0.0,
             seed: 3,
             threads,
         }

@@ -3,8 +3,8 @@
 //! Takes a snapshot with its syntax and gives [`Example`]s, drawn at random but the same for the
 //! same seed. Two families are mixed ([`Mix`]): GLM's own objectives, several blanks in a window of
 //! text, and blanks at the cursor of a typist, which go through [`crate::situate`]'s rules and
-//! [`crate::build`], so that a model meets in training exactly what it is asked in an editor. [`translated`] makes an
-//! example of a translation and the answer to it.
+//! [`crate::build`], so that a model meets in training exactly what it is asked in an editor; a share of these may show
+//! excerpts of other files ([`Beside`]). [`translated`] makes an example of a translation and the answer to it.
 
 mod classic;
 mod cursor;
@@ -20,7 +20,7 @@ use vocab::{Special, Vocab};
 use crate::sequence::Sequence;
 use crate::template::infill_v1::{self, PartA};
 use crate::tokens::Tokens;
-use crate::{Error, Template};
+use crate::{Error, Neighbour, Template};
 
 /// One training example: a model's input and what it has to predict.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +94,17 @@ impl Default for Mix {
     }
 }
 
+/// Other files, of which examples with a cursor may show excerpts, as [`crate::choose`] gives them.
+#[derive(Debug, Clone, Copy)]
+pub struct Beside<'a> {
+    /// The text's own path, its folders parted by `/`.
+    pub path: &'a str,
+    /// The other files, as `choose` takes them.
+    pub neighbours: &'a [&'a Neighbour],
+    /// The share of the examples with a cursor that look for excerpts, 0 to 1.
+    pub share: f32,
+}
+
 /// One text, prepared to draw examples from.
 pub struct Source<'a> {
     snapshot: &'a Snapshot,
@@ -107,6 +118,7 @@ pub struct Source<'a> {
     tokens_before: Vec<usize>,
     statements: Vec<Range<usize>>,
     blocks: Vec<Range<usize>>,
+    beside: Option<Beside<'a>>,
 }
 
 /// Makes one example of a kind, of about the given number of tokens.
@@ -149,7 +161,14 @@ impl<'a> Source<'a> {
             tokens_before,
             statements,
             blocks,
+            beside: None,
         })
+    }
+
+    /// The same text with other files beside it.
+    pub fn beside(self, beside: Beside<'a>) -> Source<'a> {
+        let beside = Some(beside);
+        Source { beside, ..self }
     }
 
     /// Tokens of the whole text.

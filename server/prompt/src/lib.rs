@@ -14,6 +14,7 @@ mod chat;
 mod error;
 pub mod example;
 mod gate;
+mod neighbours;
 mod opener;
 mod request;
 mod sequence;
@@ -30,6 +31,7 @@ pub use anchor::{Anchor, Asked, HEAD_BYTES};
 pub use chat::{Message, Role, chat};
 pub use error::Error;
 pub use gate::{Excluded, Gate};
+pub use neighbours::{Here, Neighbour, choose};
 pub use request::Request;
 pub use sequence::{Advance, Input};
 pub use situation::{Mask, Situation, Until, Why, situate};
@@ -63,7 +65,7 @@ pub struct Around<'a> {
 /// An excerpt of another file.
 #[derive(Debug, Clone, Copy)]
 pub struct Reference<'a> {
-    /// Its path in the workspace.
+    /// Its path, as the model is to be told it.
     pub path: &'a str,
     /// The excerpt.
     pub text: &'a str,
@@ -112,8 +114,8 @@ impl Prompt {
 /// Lays out the text around the cursor for the situation it is in.
 ///
 /// Only lines near the cursor are read and encoded, so the cost follows the budget and not the
-/// length of the text. References may take half of the question's budget; those that do not fit are
-/// left out. A budget below the template's own few tokens gives a prompt without text that is longer
+/// length of the text. References may take the part of the question's budget that the template has for them; those that do
+/// not fit are left out. A budget below the template's own few tokens gives a prompt without text that is longer
 /// than the budget.
 ///
 /// # Errors
@@ -186,7 +188,7 @@ pub(crate) fn lay_out(
     };
     let mut taken = template.blank(&blank)?.input.question();
     while let [kept @ .., _] = blank.around.references
-        && taken > budget.part_a / 2
+        && taken > template.references(budget.part_a)
     {
         blank.around.references = kept;
         taken = template.blank(&blank)?.input.question();
