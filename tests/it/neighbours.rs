@@ -52,7 +52,8 @@ impl Scene {
             offset: self.offset,
         };
         let neighbours: Vec<&Neighbour> = self.neighbours.iter().collect();
-        choose(&here, &neighbours, tokens)
+        let chosen = choose(&here, &neighbours, tokens).into_iter();
+        chosen.map(|(_, excerpt)| excerpt).collect()
     }
 
     fn build(&self, references: &[Reference], template: Template, budget: Budget) -> Prompt {

@@ -137,11 +137,16 @@ impl Neighbour {
 }
 
 /// The best excerpts of these files for this place, the best first, of at most `tokens` tokens together, about.
-/// `neighbours` are told with the file that was edited last first. The same texts give the same excerpts.
+/// `neighbours` are told with the file that was edited last first; each excerpt comes with the place of its file among them.
+/// The same texts give the same excerpts.
 ///
 /// An excerpt is worth the words that it shares with the text near the cursor, of all the words in either (Jaccard's index),
 /// a word weighing the less the more excerpts have it.
-pub fn choose<'a>(here: &Here, neighbours: &[&'a Neighbour], tokens: usize) -> Vec<Reference<'a>> {
+pub fn choose<'a>(
+    here: &Here,
+    neighbours: &[&'a Neighbour],
+    tokens: usize,
+) -> Vec<(usize, Reference<'a>)> {
     let ranked = rank(here, neighbours);
     let mut chosen: Vec<Chosen> = Vec::new();
     let mut left = tokens.saturating_mul(TOKEN_BYTES);
@@ -181,10 +186,9 @@ pub fn choose<'a>(here: &Here, neighbours: &[&'a Neighbour], tokens: usize) -> V
             excerpts,
             ..
         } = neighbours[file];
-        Reference {
-            path: label(path),
-            text: &text[excerpts[first].bytes.start..excerpts[last].bytes.end],
-        }
+        let text = &text[excerpts[first].bytes.start..excerpts[last].bytes.end];
+        let path = label(path);
+        (file, Reference { path, text })
     };
     chosen.into_iter().map(reference).collect()
 }

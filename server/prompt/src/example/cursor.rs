@@ -272,7 +272,8 @@ impl Source<'_> {
             offset,
         };
         let room = Template::InfillV2.references(max_len.saturating_sub(part_b));
-        let excerpts = choose(&here, beside.neighbours, room);
+        let chosen = choose(&here, beside.neighbours, room).into_iter();
+        let excerpts: Vec<Reference> = chosen.map(|(_, excerpt)| excerpt).collect();
         (!excerpts.is_empty()).then_some((max_len, excerpts))
     }
 

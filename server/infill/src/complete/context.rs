@@ -1,0 +1,200 @@
+//! What a question shows: the text around the blank, and excerpts of other documents beside it.
+//!
+//! Excerpts are chosen when the cursor has come to rest, and stay while the user types there, so that what the model has read
+//! and what it has answered stays good. A question without a document that it shows any more is none to go on with.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use engine::Class;
+use prompt::{Anchor, Around, Budget, Here, Reference, Situation, Until, choose};
+use tower_lsp::lsp_types::Url;
+
+use super::anchors::{Extent, Placed};
+use super::{Ask, NEAR_TOKENS, Trip, Why, answer_tokens};
+use crate::documents::neighbours::{Lent, path};
+use crate::rooms::Rooms;
+
+/// Tokens set aside for what is typed before the answer, in models that count it among the text.
+const HEAD_TOKENS: usize = 128;
+
+/// The smallest context, in tokens, that has room to set aside for what is typed.
+const ROOMY: usize = 2048;
+
+/// Bytes of text on each side of the blank in which is looked up how the last tokens went on.
+const RECALLED: usize = 32 << 10;
+
+/// Bytes that the cursor may be away from where excerpts were chosen: as far as one types without leaving the place.
+const REACH: usize = 1024;
+
+/// Excerpts of other documents, chosen for a place in one.
+#[derive(Debug, Default)]
+pub struct Beside {
+    /// A hash of what the excerpts say; 0 if there are none.
+    pub key: u64,
+    /// The documents that they are of.
+    pub files: Vec<Url>,
+    /// Each with the path that the model is told.
+    excerpts: Vec<(String, String)>,
+    /// The place, in bytes.
+    at: usize,
+    /// A hash of what there was to choose from.
+    choice: u64,
+}
+
+impl Beside {
+    /// The best of these documents for a place.
+    fn choose(here: &Here, lent: &[Lent], tokens: usize) -> Beside {
+        let neighbours: Vec<_> = lent.iter().map(|lent| &*lent.neighbour).collect();
+        let chosen = choose(here, &neighbours, tokens);
+        let mut files: Vec<usize> = chosen.iter().map(|&(file, _)| file).collect();
+        files.sort_unstable();
+        files.dedup();
+        let owned = |(_, Reference { path, text })| (String::from(path), String::from(text));
+        let excerpts: Vec<(String, String)> = chosen.into_iter().map(owned).collect();
+        Beside {
+            key: if excerpts.is_empty() {
+                0
+            } else {
+                hash(&excerpts)
+            },
+            files: files
+                .into_iter()
+                .map(|file| lent[file].url.clone())
+                .collect(),
+            excerpts,
+            at: here.offset,
+            choice: choice(lent),
+        }
+    }
+
+    fn references(&self) -> Vec<Reference<'_>> {
+        let excerpts = self.excerpts.iter();
+        excerpts
+            .map(|(path, text)| Reference { path, text })
+            .collect()
+    }
+}
+
+/// What there is to choose from.
+fn choice(lent: &[Lent]) -> u64 {
+    let documents: Vec<(&Url, u64)> = lent.iter().map(|lent| (&lent.url, lent.edit)).collect();
+    hash(&documents)
+}
+
+/// The same within this process.
+fn hash(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+impl Trip {
+    /// Anchors the blank at the cursor. `earlier` is an anchor whose window may be kept.
+    pub(super) fn anchor(
+        &self,
+        situation: &Situation,
+        extent: Extent,
+        earlier: Option<&Anchor>,
+    ) -> Result<Arc<Placed>, Why> {
+        let full = self.room(situation.until);
+        // A small window is for answering at once.
+        let (part_a, beside) = match extent {
+            Extent::Near => (full.min(NEAR_TOKENS), &Arc::default()),
+            Extent::Full => (full, self.beside()),
+        };
+        let budget = Budget {
+            part_a,
+            part_b: answer_tokens(situation.until),
+        };
+        let around = Around {
+            path: &file_name(&self.ask.url),
+            references: &beside.references(),
+        };
+        let anchor = Anchor::new(
+            &self.ask.view.snapshot,
+            situation,
+            &self.rooms.vocab,
+            self.rooms.template,
+            &around,
+            budget,
+            earlier,
+        );
+        let anchor = anchor.map_err(Why::Situation)?;
+        let sides = self.rooms.recall.is_some().then(|| {
+            let hole = anchor.hole();
+            let text = &self.ask.view.snapshot;
+            let left = text.slice(hole.start.saturating_sub(RECALLED)..hole.start);
+            let right = text.slice(hole.end..hole.end + RECALLED);
+            let Rooms { anchors, vocab, .. } = &*self.rooms;
+            anchors.encode(self.ask.view.number, [left, right], vocab)
+        });
+        Ok(Placed::new(anchor, extent, beside.key, sides))
+    }
+
+    /// Tokens of a full window.
+    pub(super) fn room(&self, until: Until) -> usize {
+        let context = self.rooms.model.context;
+        let head = if context >= ROOMY { HEAD_TOKENS } else { 0 };
+        let room = context.saturating_sub(answer_tokens(until) + head);
+        room.min(self.rooms.window)
+    }
+
+    /// The excerpts of other documents that a full window shows here.
+    pub(super) fn beside(&self) -> &Arc<Beside> {
+        self.beside.get_or_init(|| {
+            // The same for every kind of blank, so that they do not change with it.
+            let room = self.room(Until::Block);
+            match self.rooms.template.references(room) {
+                0 => Arc::default(),
+                tokens => self.choose_beside(tokens),
+            }
+        })
+    }
+
+    /// What was chosen for this place, if that still serves, else what is best now.
+    fn choose_beside(&self, tokens: usize) -> Arc<Beside> {
+        let Ask {
+            url,
+            view,
+            offset,
+            class,
+            hypothetical,
+            ..
+        } = &*self.ask;
+        let anchors = &self.rooms.anchors;
+        let is_lent = |url| self.documents.is_lent(url);
+        let known = anchors
+            .beside(view.number)
+            .filter(|known| known.at.abs_diff(*offset) <= REACH && known.files.iter().all(is_lent));
+        // Who types goes on with what there is.
+        let is_at_rest = matches!(class, Class::Ahead | Class::Invoked) && !hypothetical;
+        if let Some(known) = known.clone().filter(|_| !is_at_rest) {
+            return known;
+        }
+        if is_at_rest {
+            self.documents.cut();
+        }
+        let lent = self.documents.beside(url);
+        if let Some(known) = known.filter(|known| known.choice == choice(&lent)) {
+            return known;
+        }
+        let here = Here {
+            path: &path(url),
+            snapshot: &view.snapshot,
+            offset: *offset,
+        };
+        let beside = Arc::new(Beside::choose(&here, &lent, tokens));
+        if !hypothetical {
+            anchors.set_beside(view.number, &beside);
+        }
+        beside
+    }
+}
+
+/// The name of the document's file; empty for a document that is no file yet.
+fn file_name(url: &Url) -> String {
+    let path = url.to_file_path().unwrap_or_default();
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
