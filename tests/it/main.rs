@@ -17,6 +17,9 @@ mod ci;
 // Conversations with the server as text files: what the client says, and the shape of each answer.
 mod conversations;
 
+// Other open files and the server: excerpts in the prompt, and nothing of files that are left alone.
+mod beside;
+
 // Neovim's own inline completion against the built server: ghost text, accepting, undo, leaving.
 mod editors;
 

@@ -60,6 +60,9 @@ pub fn source_files(folder: &Path) -> anyhow::Result<Vec<SourceFile>> {
     Ok(files)
 }
 
+/// Most files of its package that stand beside a file.
+pub const BESIDE: usize = 20;
+
 /// The files that may be open beside one that is worked on.
 pub struct Packages<'a> {
     /// By package, in the order of their paths.
@@ -84,8 +87,8 @@ impl<'a> Packages<'a> {
         }
     }
 
-    /// Other files of a file's package, at most `most` of them, those that lie nearest first.
-    pub fn beside(&self, file: &Path, most: usize) -> Vec<&'a SourceFile> {
+    /// Other files of a file's package, at most [`BESIDE`] of them, those that lie nearest first.
+    pub fn beside(&self, file: &Path) -> Vec<&'a SourceFile> {
         let files = self.files.get(package(self.folder, file));
         let files = files.map_or(&[][..], Vec::as_slice);
         let own = files.partition_point(|other| other.path.as_path() < file);
@@ -93,7 +96,7 @@ impl<'a> Packages<'a> {
         others.retain(|(_, other)| other.path != file);
         // In one folder, names that begin alike.
         others.sort_by_key(|&(place, other)| (steps(file, &other.path), place.abs_diff(own)));
-        others.truncate(most);
+        others.truncate(BESIDE);
         others.into_iter().map(|(_, other)| other).collect()
     }
 
@@ -151,21 +154,36 @@ mod tests {
         ];
         let files: Vec<SourceFile> = paths.iter().map(file).collect();
         let packages = Packages::new(Path::new("/c"), &files);
-        let beside = |path: &str, most| {
-            let found = packages.beside(&Path::new("/c").join(path), most);
-            let places: Vec<String> = found
-                .iter()
-                .map(|file| packages.place(&file.path))
-                .collect();
-            places.join(" ")
+        let beside = |path: &str| {
+            let found = packages.beside(&Path::new("/c").join(path));
+            let places = found.iter().map(|file| packages.place(&file.path));
+            places.collect::<Vec<String>>().join(" ")
         };
         assert_eq!(
-            beside("a/src/one.py", 9),
+            beside("a/src/one.py"),
             "a/src/near.py a/src/two.py a/src/deep/x.py a/setup.py a/test/one.py"
         );
-        assert_eq!(beside("a/src/one.py", 2), "a/src/near.py a/src/two.py");
-        assert_eq!(beside("b/src/one.py", 9), "");
-        assert_eq!(beside("alone.py", 9), "");
-        assert_eq!(beside("a/new.py", 1), "a/setup.py");
+        assert!(beside("a/new.py").starts_with("a/setup.py "));
+        assert_eq!(beside("b/src/one.py"), "");
+        assert_eq!(beside("alone.py"), "");
+    }
+
+    #[test]
+    fn not_all_files_of_a_large_package_stand_beside_one() {
+        let file = |number| SourceFile {
+            path: format!("/c/a/{number:03}.py").into(),
+            language: Language::PLAIN,
+            bytes: 1,
+        };
+        let files: Vec<SourceFile> = (0..100).map(file).collect();
+        let packages = Packages::new(Path::new("/c"), &files);
+        let found = packages.beside(Path::new("/c/a/050.py"));
+        assert_eq!(found.len(), BESIDE);
+        let far = |file: &&SourceFile| !(40..=60).contains(&number(&file.path));
+        assert!(!found.iter().any(far));
+    }
+
+    fn number(path: &Path) -> usize {
+        path.file_stem().unwrap().to_str().unwrap().parse().unwrap()
     }
 }

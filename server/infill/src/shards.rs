@@ -38,8 +38,6 @@ const BATCH: usize = 64;
 /// A file that is read at all gives about this many examples or more: reading one costs as much as
 /// drawing several.
 const FILE_EXAMPLES: f64 = 4.0;
-/// Most files of its package that stand beside a file.
-const BESIDE: usize = 20;
 /// Draws in a row that may find no place in a text before the text is left.
 const MISSES: usize = 8;
 
@@ -404,7 +402,7 @@ fn neighbours(packages: &Packages, file: &SourceFile) -> Vec<Neighbour> {
         let snapshot = Snapshot::new(&other.text()?, other.language);
         Some(Neighbour::new(&packages.place(&other.path), &snapshot))
     };
-    let others = packages.beside(&file.path, BESIDE);
+    let others = packages.beside(&file.path);
     others.into_iter().filter_map(cut).collect()
 }
 

@@ -1,0 +1,103 @@
+//! Other open files and the built server: their excerpts are in the prompt, the status names them, and files that are left
+//! alone are in neither.
+//!
+//! The embedded model is asked as one that was trained on excerpts; what it says is not judged.
+
+use serde_json::{Value, json};
+
+use crate::harness::Server;
+
+const HERE: &str =
+    "from keeper import feed\n\ndef evening(animals, hour):\n    feed(\n    return hour\n";
+const KEEPER: &str =
+    "def feed(animals, hour):\n    return [animal.eats(hour) for animal in animals]\n";
+const COOK: &str =
+    "def cook(animals, hour):\n    return sum(animal.wants(hour) for animal in animals)\n";
+
+fn url(name: &str) -> String {
+    format!("file:///zoo/{name}.py")
+}
+
+fn start(options: Value) -> Server {
+    let mut server = Server::start();
+    let params = json!({
+        "processId": null,
+        "rootUri": "file:///zoo",
+        "capabilities": {},
+        "initializationOptions": { "infill": options },
+    });
+    server.request("initialize", params).unwrap();
+    server.notify("initialized", json!({}));
+    server.wait_until_ready();
+    for (name, text) in [("cook", COOK), ("keeper", KEEPER), ("pen", HERE)] {
+        let document =
+            json!({ "uri": url(name), "languageId": "python", "version": 1, "text": text });
+        server.notify("textDocument/didOpen", json!({ "textDocument": document }));
+    }
+    server
+}
+
+/// What the model reads where it is asked by hand, and the other files that the status names.
+fn ask(server: &mut Server) -> (String, Vec<String>) {
+    let pen = json!({ "uri": url("pen") });
+    let params = json!({
+        "textDocument": pen,
+        "position": { "line": 3, "character": 9 },
+        "context": { "triggerKind": 1 },
+    });
+    server
+        .request("textDocument/inlineCompletion", params)
+        .unwrap();
+    let about = json!({ "textDocument": pen });
+    let why = server.request("infill/why", about.clone()).unwrap();
+    let status = server.request("infill/status", about).unwrap();
+    let named = status["document"]["neighbours"].as_array().unwrap();
+    let named = named.iter().map(|uri| uri.as_str().unwrap().to_owned());
+    // An answer that was stored needs no prompt.
+    let prompt = why["prompt"].as_str().unwrap_or_default().to_owned();
+    (prompt, named.collect())
+}
+
+fn set(server: &mut Server, settings: Value) {
+    let params = json!({ "settings": { "infill": settings } });
+    server.notify("workspace/didChangeConfiguration", params);
+}
+
+#[test]
+fn other_files_are_read_unless_they_are_left_alone() {
+    let options = json!({ "template": "infill_v2", "exclude": ["cook.py"], "automatic": false });
+    let mut server = start(options);
+    let (prompt, named) = ask(&mut server);
+    let excerpt = format!("# zoo/keeper.py\n{KEEPER}\n");
+    assert!(prompt.contains(&excerpt), "{prompt}");
+    assert!(!prompt.contains("cook"), "{prompt}");
+    assert_eq!(named, [url("keeper")]);
+
+    set(&mut server, json!({ "exclude": ["keeper.py"] }));
+    let (prompt, named) = ask(&mut server);
+    assert!(
+        prompt.contains("def cook") && !prompt.contains("def feed"),
+        "{prompt}"
+    );
+    assert_eq!(named, [url("cook")]);
+
+    set(&mut server, json!({ "neighbours": false, "exclude": null }));
+    let (prompt, named) = ask(&mut server);
+    assert!(prompt.contains("def evening"), "{prompt}");
+    assert!(
+        !prompt.contains("def cook") && !prompt.contains("def feed"),
+        "{prompt}"
+    );
+    assert!(named.is_empty(), "{named:?}");
+}
+
+#[test]
+fn a_model_without_a_place_for_them_reads_no_other_files() {
+    let mut server = start(json!({ "template": "infill_v1" }));
+    let (prompt, named) = ask(&mut server);
+    assert!(
+        prompt.contains("def evening") && !prompt.contains("def feed"),
+        "{prompt}"
+    );
+    assert!(named.is_empty(), "{named:?}");
+}
