@@ -3,6 +3,9 @@
 //!
 //! The embedded model is asked as one that was trained on excerpts; what it says is not judged.
 
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use crate::harness::Server;
@@ -13,6 +16,9 @@ const KEEPER: &str =
     "def feed(animals, hour):\n    return [animal.eats(hour) for animal in animals]\n";
 const COOK: &str =
     "def cook(animals, hour):\n    return sum(animal.wants(hour) for animal in animals)\n";
+
+/// Longer than settings take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn url(name: &str) -> String {
     format!("file:///zoo/{name}.py")
@@ -48,19 +54,33 @@ fn ask(server: &mut Server) -> (String, Vec<String>) {
     server
         .request("textDocument/inlineCompletion", params)
         .unwrap();
-    let about = json!({ "textDocument": pen });
-    let why = server.request("infill/why", about.clone()).unwrap();
+    let why = server.request("infill/why", json!({ "textDocument": pen }));
+    // An answer that was stored needs no prompt.
+    let prompt = why.unwrap()["prompt"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    (prompt, named(server))
+}
+
+/// The files that the status names.
+fn named(server: &mut Server) -> Vec<String> {
+    let about = json!({ "textDocument": { "uri": url("pen") } });
     let status = server.request("infill/status", about).unwrap();
     let named = status["document"]["neighbours"].as_array().unwrap();
     let named = named.iter().map(|uri| uri.as_str().unwrap().to_owned());
-    // An answer that was stored needs no prompt.
-    let prompt = why["prompt"].as_str().unwrap_or_default().to_owned();
-    (prompt, named.collect())
+    named.collect()
 }
 
+/// Changes the settings so that what was shown may not be shown any more, and waits until they hold.
 fn set(server: &mut Server, settings: Value) {
     let params = json!({ "settings": { "infill": settings } });
     server.notify("workspace/didChangeConfiguration", params);
+    let began = Instant::now();
+    while !named(server).is_empty() {
+        assert!(began.elapsed() < PATIENCE, "the settings do not hold");
+        sleep(Duration::from_millis(5));
+    }
 }
 
 #[test]

@@ -556,6 +556,69 @@ mod tests {
         fs::remove_dir_all(&folder).unwrap();
     }
 
+    /// The ids of all examples, each as a text.
+    fn texts(folder: &Path) -> Vec<String> {
+        let vocab = Vocab::from_json(vocab::fixture::tokenizer_json().as_bytes()).unwrap();
+        let mut bytes = Vec::new();
+        let file = fs::read(folder.join("train-000.bin.gz")).unwrap();
+        GzDecoder::new(&file[..]).read_to_end(&mut bytes).unwrap();
+        let records = records(&bytes);
+        let ids = |record: &Vec<u16>| {
+            let ids = record[2..2 + usize::from(record[0])].iter();
+            ids.map(|&id| u32::from(id)).collect::<Vec<u32>>()
+        };
+        records
+            .iter()
+            .map(|record| vocab.decode(&ids(record)))
+            .collect()
+    }
+
+    #[test]
+    fn examples_show_files_of_their_own_package_as_often_as_asked() {
+        let folder = corpus("beside");
+        let other = folder.join("corpus/train/other");
+        fs::create_dir_all(&other).unwrap();
+        fs::write(
+            other.join("stranger.py"),
+            SOURCE.replace("area", "stranger"),
+        )
+        .unwrap();
+        let package = folder.join("corpus/train/package");
+        let sides = "def sides(width, height):\n    return [width, height]\n";
+        fs::write(package.join("sides.py"), sides).unwrap();
+        let draw = |out: &str, neighbours, threads| {
+            let args = ShardsArgs {
+                neighbours,
+                max_len: 512,
+                ..args(&folder, out, threads)
+            };
+            run(&args).unwrap();
+            let manifest = fs::read(folder.join(out).join("manifest.json")).unwrap();
+            let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+            (manifest["template"].clone(), texts(&folder.join(out)))
+        };
+        let shown = |texts: &[String]| {
+            let excerpt = format!("# package/sides.py\n{sides}\n");
+            let with = texts.iter().filter(|text| text.contains(&excerpt));
+            with.count() * 100 / texts.len()
+        };
+        let (template, none) = draw("none", 0.0, 1);
+        assert_eq!((template, shown(&none)), ("infill_v1".into(), 0));
+        let (template, all) = draw("all", 1.0, 1);
+        assert_eq!(template, "infill_v2");
+        assert!(shown(&all) > 20, "{}", shown(&all));
+        let (_, half) = draw("half", 0.5, 3);
+        assert!(
+            shown(&half) > 5 && shown(&half) < shown(&all),
+            "{}",
+            shown(&half)
+        );
+        assert_eq!(draw("again", 0.5, 1).1, half, "whatever the threads");
+        let is_strange = |text: &&String| text.contains("stranger") && text.contains("package/");
+        assert!(!all.iter().any(|text| is_strange(&text)));
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
     #[test]
     fn a_mix_is_what_it_says() {
         let mix = parse_mix("cursor:2,tail:0.5").unwrap();
@@ -583,6 +646,10 @@ mod tests {
         assert!(error(|args| args.corpus = Some("nowhere".into())).contains("cannot walk"));
         assert!(parse_split("train").is_err());
         assert!(parse_split("train:many").is_err());
+        for wrong in ["", "half", "-0.1", "1.5", "nan"] {
+            let error = parse_share(wrong).unwrap_err().to_string();
+            assert!(error.contains("no number from 0 to 1"), "{error}");
+        }
         fs::remove_dir_all(&folder).unwrap();
     }
 }

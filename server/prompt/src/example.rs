@@ -392,6 +392,54 @@ mod tests {
         assert!((20..50).contains(&(loss * 100 / all)), "{loss} of {all}");
     }
 
+    /// Examples with a cursor, and which of them show an excerpt of the file beside the text.
+    fn drawn_beside(share: f32, max_len: usize) -> Vec<(Example, bool)> {
+        const OTHER: &str = "def fill(shelf, boxes):\n    for box in boxes:\n        shelf.put(box)\n    return shelf\n";
+        let vocab = fixture::vocab();
+        let python = Language::named("python").unwrap();
+        let snapshot = Snapshot::new(PYTHON, python);
+        let syntax = snapshot.syntax(&mut || false);
+        let other = Neighbour::new("shop/shelf.py", &Snapshot::new(OTHER, python));
+        let source = Source::new(&snapshot, syntax.as_ref(), &vocab).unwrap();
+        let source = source.beside(Beside {
+            path: "shop/main.py",
+            neighbours: &[&other],
+            share,
+        });
+        let mix = Mix {
+            cursor: 1.0,
+            block: 0.5,
+            tail: 0.5,
+            ..Mix::NONE
+        };
+        let mut rng = Rng::with_seed(7);
+        let excerpt = format!("# shop/shelf.py\n{OTHER}\n");
+        (0..200)
+            .filter_map(|_| source.draw(&mix, max_len, &mut rng))
+            .map(|example| {
+                let part_a = vocab.decode(&example.ids[..example.part_a]);
+                assert!(example.ids.len() <= max_len);
+                let has = part_a.contains(&format!("# language: Python\n{excerpt}"));
+                assert_eq!(part_a.contains("shelf.put"), has, "{part_a}");
+                (example, has)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_share_of_examples_shows_excerpts() {
+        let shown = |share| {
+            let drawn = drawn_beside(share, 900);
+            drawn.iter().filter(|(_, has)| *has).count() * 100 / drawn.len()
+        };
+        assert_eq!(shown(0.0), 0);
+        assert!((30..70).contains(&shown(0.5)), "{}", shown(0.5));
+        assert!(shown(1.0) > 90, "{}", shown(1.0));
+        assert_eq!(drawn_beside(0.5, 900), drawn_beside(0.5, 900));
+        // No room is left for any.
+        assert!(drawn_beside(1.0, 200).iter().all(|(_, has)| !has));
+    }
+
     #[test]
     fn texts_too_short_to_blank_give_nothing() {
         let vocab = fixture::vocab();
