@@ -163,7 +163,7 @@ impl Trip {
             ..
         } = &*self.ask;
         let anchors = &self.rooms.anchors;
-        let is_lent = |url| self.documents.is_lent(url);
+        let is_lent = |url: &Url| self.documents.is_lent(url);
         let known = anchors
             .beside(view.number)
             .filter(|known| known.at.abs_diff(*offset) <= REACH && known.files.iter().all(is_lent));
