@@ -27,6 +27,9 @@ const RECALLED: usize = 32 << 10;
 /// Bytes that the cursor may be away from where excerpts were chosen: as far as one types without leaving the place.
 const REACH: usize = 1024;
 
+/// The same for a model that reads all of its question anew whatever becomes of it, and is not waited for.
+const REACH_AT_REST: usize = 256;
+
 /// Excerpts of other documents, chosen for a place in one.
 #[derive(Debug, Default)]
 pub struct Beside {
@@ -163,12 +166,16 @@ impl Trip {
             ..
         } = &*self.ask;
         let anchors = &self.rooms.anchors;
+        // Who types goes on with what there is.
+        let is_at_rest = matches!(class, Class::Ahead | Class::Invoked) && !hypothetical;
+        let reach = match is_at_rest && self.rooms.model.reads_both_ways {
+            true => REACH_AT_REST,
+            false => REACH,
+        };
         let is_lent = |url: &Url| self.documents.is_lent(url);
         let known = anchors
             .beside(view.number)
-            .filter(|known| known.at.abs_diff(*offset) <= REACH && known.files.iter().all(is_lent));
-        // Who types goes on with what there is.
-        let is_at_rest = matches!(class, Class::Ahead | Class::Invoked) && !hypothetical;
+            .filter(|known| known.at.abs_diff(*offset) <= reach && known.files.iter().all(is_lent));
         if let Some(known) = known.clone().filter(|_| !is_at_rest) {
             return known;
         }
