@@ -127,7 +127,7 @@ fn only_the_second_version_shows_other_files() {
     assert_eq!(shown.replacen(&excerpt, "", 1), show(&plain, &vocab));
 }
 
-/// The excerpts give way to the text, and then to the least budget.
+/// Excerpts that do not fit a third are left out, whichever they are.
 #[test]
 fn excerpts_take_a_third_of_the_question_at_most() {
     let scene = Scene::new(PEN);
@@ -143,6 +143,15 @@ fn excerpts_take_a_third_of_the_question_at_most() {
     for part_a in [60, 120, 2 * taken, 3 * taken - 1] {
         assert_eq!(length(&references, part_a), length(&[], part_a), "{part_a}");
     }
+    let long = "x = 1\n".repeat(1000);
+    let long = Reference {
+        path: "long.py",
+        text: &long,
+    };
+    assert_eq!(
+        length(&[long, references[0], long], 900),
+        taken + length(&[], 900)
+    );
     // Its own few tokens count as well.
     let roomy = 3 * (taken + 20);
     assert_eq!(length(&references, roomy), taken + length(&[], roomy));

@@ -181,18 +181,29 @@ pub(crate) fn lay_out(
         tokens: Tokens { vocab, template },
         language: snapshot.language(),
         situation,
-        around: *around,
+        around: Around {
+            references: &[],
+            ..*around
+        },
         left: &[],
         right: &[],
         reaches_end: true,
     };
     let mut taken = template.blank(&blank)?.input.question();
-    while let [kept @ .., _] = blank.around.references
-        && taken > template.references(budget.part_a)
-    {
-        blank.around.references = kept;
-        taken = template.blank(&blank)?.input.question();
+    let most = template.references(budget.part_a);
+    let mut kept: Vec<Reference> = Vec::new();
+    for reference in around.references.iter().filter(|_| most > 0) {
+        kept.push(*reference);
+        blank.around.references = &kept;
+        let with = template.blank(&blank)?.input.question();
+        blank.around.references = &[];
+        if with <= most {
+            taken = with;
+        } else {
+            kept.pop();
+        }
     }
+    blank.around.references = &kept;
     let room = budget.part_a.saturating_sub(taken);
     let window = match keep {
         None => window::cut(snapshot, hole, vocab, room, sides),
