@@ -189,21 +189,9 @@ pub(crate) fn lay_out(
         right: &[],
         reaches_end: true,
     };
-    let mut taken = template.blank(&blank)?.input.question();
-    let most = template.references(budget.part_a);
-    let mut kept: Vec<Reference> = Vec::new();
-    for reference in around.references.iter().filter(|_| most > 0) {
-        kept.push(*reference);
-        blank.around.references = &kept;
-        let with = template.blank(&blank)?.input.question();
-        blank.around.references = &[];
-        if with <= most {
-            taken = with;
-        } else {
-            kept.pop();
-        }
-    }
+    let kept = fitting(&blank, around, template.references(budget.part_a))?;
     blank.around.references = &kept;
+    let taken = template.blank(&blank)?.input.question();
     let room = budget.part_a.saturating_sub(taken);
     let window = match keep {
         None => window::cut(snapshot, hole, vocab, room, sides),
@@ -224,4 +212,28 @@ pub(crate) fn lay_out(
         window: window.range,
         offset: hole.start,
     })
+}
+
+/// Those of the references that together, and with what a blank without text takes anyway, are at most `most` tokens.
+fn fitting<'a>(
+    blank: &Blank<'a>,
+    around: &Around<'a>,
+    most: usize,
+) -> Result<Vec<Reference<'a>>, Why> {
+    let mut kept: Vec<Reference> = Vec::new();
+    for reference in around.references.iter().filter(|_| most > 0) {
+        kept.push(*reference);
+        let references = &kept;
+        let with = Blank {
+            around: Around {
+                references,
+                ..*around
+            },
+            ..*blank
+        };
+        if blank.tokens.template.blank(&with)?.input.question() > most {
+            kept.pop();
+        }
+    }
+    Ok(kept)
 }
