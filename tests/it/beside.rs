@@ -3,6 +3,8 @@
 //!
 //! The embedded model is asked as one that was trained on excerpts; what it says is not judged.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 

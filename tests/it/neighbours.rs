@@ -4,6 +4,8 @@
 //! `‸` at its cursor, then the others, the one edited last first. The file of the same name with `.chosen` behind it has what
 //! is shown of them. `UPDATE=1` writes those anew.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::path::Path;
 
 use grammars::Language;
