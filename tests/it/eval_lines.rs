@@ -219,8 +219,8 @@ fn what_cannot_be_measured_is_named() {
     refused(folder.path(), &["--n", "0"], &["--n"]);
 }
 
-/// With other files open, a model that has a place for them answers otherwise, one that has none the same; the blanks and
-/// what needs no model stay as they are.
+/// With other files open, the model answers otherwise, whether its prompt has a place for them or not; the blanks and what
+/// needs no model stay as they are.
 #[test]
 fn other_files_are_open_if_they_are_asked_for() {
     let folder = tempfile::tempdir().unwrap();
@@ -250,9 +250,12 @@ fn other_files_are_open_if_they_are_asked_for() {
         rows.collect::<Vec<Value>>()
     };
     let alone = rows("infill_v2", &[]);
-    assert_eq!(rows("infill_v1", &["--neighbours"]), alone);
+    assert_eq!(rows("infill_v1", &[]), alone);
+    let looked_up = rows("infill_v1", &["--neighbours"]);
     let beside = rows("infill_v2", &["--neighbours"]);
+    assert_ne!(looked_up, alone);
     assert_ne!(beside, alone);
+    assert_ne!(beside, looked_up);
     let without_model = |rows: Vec<Value>| {
         let part = |mut row: Value| {
             let answers = row["answers"].as_array_mut().unwrap();
@@ -261,5 +264,7 @@ fn other_files_are_open_if_they_are_asked_for() {
         };
         rows.into_iter().map(part).collect::<Vec<_>>()
     };
-    assert_eq!(without_model(beside), without_model(alone));
+    let expected = without_model(alone);
+    assert_eq!(without_model(beside), expected);
+    assert_eq!(without_model(looked_up), expected);
 }

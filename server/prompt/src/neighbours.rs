@@ -52,9 +52,6 @@ const FOLDERS_OWN: &[&str] = &["__init__", "index", "lib", "mod"];
 /// Bytes of code that are a token, at the least: what is chosen should fit.
 const TOKEN_BYTES: usize = 3;
 
-/// Most excerpts that are chosen.
-const MOST: usize = 8;
-
 /// How many words two excerpts may share, of all that they have, before one of them is enough.
 const TOO_ALIKE: f32 = 0.6;
 
@@ -152,9 +149,6 @@ pub fn choose<'a>(
     let mut chosen: Vec<Chosen> = Vec::new();
     let mut left = tokens.saturating_mul(TOKEN_BYTES);
     for Ranked { file, excerpt, .. } in ranked {
-        if chosen.len() == MOST {
-            break;
-        }
         let neighbour = neighbours[file];
         let words = neighbour.words(excerpt);
         let needed = neighbour.excerpts[excerpt].bytes.len() + label(&neighbour.path).len();

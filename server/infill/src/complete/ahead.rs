@@ -65,7 +65,7 @@ impl Trip {
         let full = anchors
             .standing(view, situation.offset, vocab)
             .filter(|standing| standing.placed.extent == Extent::Full)
-            .filter(|standing| standing.placed.shows(self.beside().key));
+            .filter(|standing| standing.placed.is_beside(self.beside().key));
         let mut full: Vec<Standing> = full.collect();
         full.sort_by_key(|standing| standing.asked.head);
         let stands_well = |standing: &Standing| {

@@ -45,7 +45,7 @@ pub struct Placed {
     pub anchor: Anchor,
     /// How much it shows.
     pub extent: Extent,
-    /// The key of the excerpts of other documents that it shows.
+    /// The key of the excerpts of other documents that it is asked with.
     beside: u64,
     /// The text on both sides of the blank, if the model is to be told what it says.
     pub sides: Option<[Arc<[u32]>; 2]>,
@@ -80,9 +80,9 @@ impl Placed {
         })
     }
 
-    /// Whether it shows these excerpts; a small window shows none and serves beside any.
-    pub fn shows(&self, beside: u64) -> bool {
-        self.extent == Extent::Near || self.beside == beside
+    /// Whether it is asked with these excerpts.
+    pub fn is_beside(&self, beside: u64) -> bool {
+        self.beside == beside
     }
 
     /// Notes what the model wrote in the blank.
@@ -276,7 +276,7 @@ impl Anchors {
     pub fn find(&self, view: &View, cursor: usize, beside: u64, vocab: &Vocab) -> Option<Standing> {
         self.standing(view, cursor, vocab)
             .filter(|standing| standing.asked.head <= LONGEST_HEAD)
-            .filter(|standing| standing.placed.shows(beside))
+            .filter(|standing| standing.placed.is_beside(beside))
             .max_by_key(Standing::merit)
     }
 

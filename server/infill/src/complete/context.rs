@@ -1,7 +1,9 @@
-//! What a question shows: the text around the blank, and excerpts of other documents beside it.
+//! What a question is asked with: the text around the blank, and excerpts of other documents.
 //!
-//! Excerpts are chosen when the cursor has come to rest, and stay while the user types there, so that what the model has read
-//! and what it has answered stays good. A question without a document that it shows any more is none to go on with.
+//! A template with a place for excerpts shows the best of them. A model that is told how the last tokens went on elsewhere in
+//! the text is told how they went on in more of them. They are chosen when the cursor has come to rest, and stay while the user
+//! types there, so that what the model has read and what it has answered stays good; a question with an excerpt that may not
+//! be shown any more is not gone on with.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -24,6 +26,9 @@ const ROOMY: usize = 2048;
 /// Bytes of text on each side of the blank in which is looked up how the last tokens went on.
 const RECALLED: usize = 32 << 10;
 
+/// Tokens of excerpts in which the same is looked up, about.
+const RECALLED_BESIDE: usize = 800;
+
 /// Bytes that the cursor may be away from where excerpts were chosen: as far as one types without leaving the place.
 const REACH: usize = 1024;
 
@@ -37,45 +42,58 @@ pub struct Beside {
     pub key: u64,
     /// The documents that they are of.
     pub files: Vec<Url>,
-    /// Each with the path that the model is told.
-    excerpts: Vec<(String, String)>,
+    /// Those that a prompt may show, each with the path that the model is told.
+    shown: Vec<(String, String)>,
+    /// Those in which is looked up how words go on, as one text.
+    looked_up: String,
     /// The place, in bytes.
     at: usize,
     /// A hash of what there was to choose from.
     choice: u64,
 }
 
+/// Tokens that excerpts may have.
+#[derive(Clone, Copy)]
+struct Room {
+    shown: usize,
+    looked_up: usize,
+}
+
 impl Beside {
     /// The best of these documents for a place.
-    fn choose(here: &Here, lent: &[Lent], tokens: usize) -> Beside {
+    fn choose(here: &Here, lent: &[Lent], room: Room) -> Beside {
         let neighbours: Vec<_> = lent.iter().map(|lent| &*lent.neighbour).collect();
-        let chosen = choose(here, &neighbours, tokens);
-        let mut files: Vec<usize> = chosen.iter().map(|&(file, _)| file).collect();
+        let shown = choose(here, &neighbours, room.shown);
+        let looked_up = choose(here, &neighbours, room.looked_up);
+        let files = shown.iter().chain(&looked_up).map(|&(file, _)| file);
+        let mut files: Vec<usize> = files.collect();
         files.sort_unstable();
         files.dedup();
         let owned = |(_, Reference { path, text })| (String::from(path), String::from(text));
-        let excerpts: Vec<(String, String)> = chosen.into_iter().map(owned).collect();
+        let shown: Vec<(String, String)> = shown.into_iter().map(owned).collect();
+        let texts = looked_up
+            .iter()
+            .flat_map(|(_, excerpt)| [excerpt.text, "\n\n"]);
+        let looked_up: String = texts.collect();
         Beside {
-            key: if excerpts.is_empty() {
-                0
-            } else {
-                hash(&excerpts)
+            key: match files.is_empty() {
+                true => 0,
+                false => hash(&(&shown, &looked_up)),
             },
             files: files
                 .into_iter()
                 .map(|file| lent[file].url.clone())
                 .collect(),
-            excerpts,
+            shown,
+            looked_up,
             at: here.offset,
             choice: choice(lent),
         }
     }
 
     fn references(&self) -> Vec<Reference<'_>> {
-        let excerpts = self.excerpts.iter();
-        excerpts
-            .map(|(path, text)| Reference { path, text })
-            .collect()
+        let shown = self.shown.iter();
+        shown.map(|(path, text)| Reference { path, text }).collect()
     }
 }
 
@@ -101,10 +119,11 @@ impl Trip {
         earlier: Option<&Anchor>,
     ) -> Result<Arc<Placed>, Why> {
         let full = self.room(situation.until);
+        let beside = self.beside();
         // A small window is for answering at once.
-        let (part_a, beside) = match extent {
-            Extent::Near => (full.min(NEAR_TOKENS), &Arc::default()),
-            Extent::Full => (full, self.beside()),
+        let (part_a, references) = match extent {
+            Extent::Near => (full.min(NEAR_TOKENS), Vec::new()),
+            Extent::Full => (full, beside.references()),
         };
         let budget = Budget {
             part_a,
@@ -112,7 +131,7 @@ impl Trip {
         };
         let around = Around {
             path: &file_name(&self.ask.url),
-            references: &beside.references(),
+            references: &references,
         };
         let anchor = Anchor::new(
             &self.ask.view.snapshot,
@@ -128,6 +147,7 @@ impl Trip {
             let hole = anchor.hole();
             let text = &self.ask.view.snapshot;
             let left = text.slice(hole.start.saturating_sub(RECALLED)..hole.start);
+            let left = beside.looked_up.clone() + &left;
             let right = text.slice(hole.end..hole.end + RECALLED);
             let Rooms { anchors, vocab, .. } = &*self.rooms;
             anchors.encode(self.ask.view.number, [left, right], vocab)
@@ -143,20 +163,24 @@ impl Trip {
         room.min(self.rooms.window)
     }
 
-    /// The excerpts of other documents that a full window shows here.
+    /// The excerpts of other documents that the question is asked with.
     pub(super) fn beside(&self) -> &Arc<Beside> {
         self.beside.get_or_init(|| {
             // The same for every kind of blank, so that they do not change with it.
-            let room = self.room(Until::Block);
-            match self.rooms.template.references(room) {
-                0 => Arc::default(),
-                tokens => self.choose_beside(tokens),
+            let part_a = self.room(Until::Block);
+            let room = Room {
+                shown: self.rooms.template.references(part_a),
+                looked_up: self.rooms.recall.as_ref().map_or(0, |_| RECALLED_BESIDE),
+            };
+            match (room.shown, room.looked_up) {
+                (0, 0) => Arc::default(),
+                _ => self.choose_beside(room),
             }
         })
     }
 
     /// What was chosen for this place, if that still serves, else what is best now.
-    fn choose_beside(&self, tokens: usize) -> Arc<Beside> {
+    fn choose_beside(&self, room: Room) -> Arc<Beside> {
         let Ask {
             url,
             view,
@@ -191,7 +215,7 @@ impl Trip {
             snapshot: &view.snapshot,
             offset: *offset,
         };
-        let beside = Arc::new(Beside::choose(&here, &lent, tokens));
+        let beside = Arc::new(Beside::choose(&here, &lent, room));
         if !hypothetical {
             anchors.set_beside(view.number, &beside);
         }
