@@ -26,8 +26,9 @@ const ROOMY: usize = 2048;
 /// Bytes of text on each side of the blank in which is looked up how the last tokens went on.
 const RECALLED: usize = 32 << 10;
 
-/// Tokens of excerpts in which the same is looked up, about.
-const RECALLED_BESIDE: usize = 800;
+/// Tokens of excerpts in which the same is looked up, about. Of 800 blanks the built-in model fills 14.9% exactly with none,
+/// 18.0% with 400 and 19.5% with 3000 (`infill eval lines --neighbours --n 100 --seed 3` on packages that it has not seen).
+const RECALLED_BESIDE: usize = 3000;
 
 /// Bytes that the cursor may be away from where excerpts were chosen: as far as one types without leaving the place.
 const REACH: usize = 1024;
