@@ -62,6 +62,7 @@ fn place(right: &str) -> Context<'_> {
         language: "rust",
         path: "file:///home/me/project/src/main.rs",
         kind: 0,
+        beside: 0,
         left: "",
         right,
     }

@@ -218,3 +218,53 @@ fn what_cannot_be_measured_is_named() {
     refused(folder.path(), &["--language", "go"], &["no files in Go"]);
     refused(folder.path(), &["--n", "0"], &["--n"]);
 }
+
+/// With other files open, the model answers otherwise, whether its prompt has a place for them or not; the blanks and what
+/// needs no model stay as they are.
+#[test]
+fn other_files_are_open_if_they_are_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let package = folder.path().join("files/zoo");
+    fs::create_dir_all(&package).unwrap();
+    let keeper = |name: &str| {
+        let bodies = ["apes", "bears", "cranes"].map(|kind| {
+            format!("def {name}_{kind}(animals, hour):\n    for animal in animals:\n        animal.{name}(hour, {kind})\n    return len(animals)\n\n\n")
+        });
+        bodies.concat()
+    };
+    for name in ["feed", "wash", "weigh", "count"] {
+        fs::write(package.join(format!("{name}.py")), keeper(name)).unwrap();
+    }
+    let rows = |template: &str, more: &[&str]| {
+        let settings = format!("template = \"{template}\"\n");
+        fs::write(folder.path().join("infill.toml"), settings).unwrap();
+        let output = Command::new(harness::binary())
+            .current_dir(folder.path())
+            .args("eval lines --dir files --n 24 --out blanks.jsonl".split(' '))
+            .args(more)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let rows = fs::read_to_string(folder.path().join("blanks.jsonl")).unwrap();
+        let rows = rows.lines().map(|row| serde_json::from_str(row).unwrap());
+        rows.collect::<Vec<Value>>()
+    };
+    let alone = rows("infill_v2", &[]);
+    assert_eq!(rows("infill_v1", &[]), alone);
+    let looked_up = rows("infill_v1", &["--neighbours"]);
+    let beside = rows("infill_v2", &["--neighbours"]);
+    assert_ne!(looked_up, alone);
+    assert_ne!(beside, alone);
+    assert_ne!(beside, looked_up);
+    let without_model = |rows: Vec<Value>| {
+        let part = |mut row: Value| {
+            let answers = row["answers"].as_array_mut().unwrap();
+            let known = answers.split_off(1);
+            (row["file"].clone(), row["truth"].clone(), known)
+        };
+        rows.into_iter().map(part).collect::<Vec<_>>()
+    };
+    let expected = without_model(alone);
+    assert_eq!(without_model(beside), expected);
+    assert_eq!(without_model(looked_up), expected);
+}

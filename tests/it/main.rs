@@ -17,6 +17,9 @@ mod ci;
 // Conversations with the server as text files: what the client says, and the shape of each answer.
 mod conversations;
 
+// Other open files and the server: excerpts in the prompt, and nothing of files that are left alone.
+mod beside;
+
 // Neovim's own inline completion against the built server: ghost text, accepting, undo, leaving.
 mod editors;
 
@@ -58,6 +61,9 @@ mod parity;
 
 // Every member of the family against numbers of the makers' own code, from the makers' own files.
 mod family;
+
+// Excerpts of other files as text: which are chosen for a cursor, and where a prompt shows them.
+mod neighbours;
 
 // Prompts as text, for cursors in several languages: what the model is given to read.
 mod prompts;

@@ -102,7 +102,7 @@ fn check_positions(prompt: &Prompt, vocab: &Vocab) {
 }
 
 /// The ids as text, special ones spelled out.
-fn spell(ids: &[u32], vocab: &Vocab, special: &[&str]) -> String {
+pub fn spell(ids: &[u32], vocab: &Vocab, special: &[&str]) -> String {
     let show = |token: &str| match token {
         "<|startofpiece|>" => "⟦sop⟧".to_owned(),
         token => format!("⟦{token}⟧"),
@@ -119,7 +119,7 @@ fn spell_as(ids: &[u32], vocab: &Vocab, special: &[&str], show: impl Fn(&str) ->
 }
 
 /// Compares with the golden file, or writes it if `UPDATE` is set.
-fn check(golden: &Path, found: &str) {
+pub fn check(golden: &Path, found: &str) {
     if std::env::var_os("UPDATE").is_some() {
         fs::write(golden, found).expect("the golden file can be written");
         return;
@@ -137,7 +137,7 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("data/prompts")
 }
 
-fn entries(folder: &Path) -> Vec<PathBuf> {
+pub fn entries(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).expect("the folder is there");
     let mut paths: Vec<PathBuf> = entries
         .map(|entry| entry.expect("the folder can be read").path())
@@ -218,7 +218,7 @@ fn text_that_spells_special_tokens_stays_text() {
 }
 
 /// Templates, each with the special tokens of its family's vocabulary.
-pub const FAMILIES: [(Template, &[&str]); 14] = {
+pub const FAMILIES: [(Template, &[&str]); 15] = {
     const GLM: &[&str] = &[
         "[MASK]",
         "[sMASK]",
@@ -286,6 +286,7 @@ pub const FAMILIES: [(Template, &[&str]); 14] = {
         (Template::GlmZ1, GLM4),
         (Template::Glm45, GLM45),
         (Template::Glm47, GLM45),
+        (Template::InfillV2, GLM),
     ]
 };
 

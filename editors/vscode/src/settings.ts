@@ -10,6 +10,7 @@ const KEYS = [
   'automatic',
   'delay',
   'singleLine',
+  'neighbours',
   'model',
   'quant',
   'device',

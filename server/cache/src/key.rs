@@ -32,6 +32,8 @@ pub struct Context<'a> {
     /// The kind of blank (mask and extent), numbered by the caller. An answer that is typed along
     /// stays good when the kind changes on the way, so it counts for exact hits only.
     pub kind: u8,
+    /// A hash of what else the model is shown, such as other files; 0 if that is nothing.
+    pub beside: u64,
     /// Text before the cursor, ideally [`LEFT`] bytes of it.
     pub left: &'a str,
     /// Text after the cursor, ideally [`RIGHT`] bytes and the rest of the line.
@@ -53,6 +55,9 @@ impl Key {
         hash.field(context.path);
         hash.field(last(&context.left[..line], LEFT_OF_LINE));
         hash.field(first(right, RIGHT));
+        if context.beside != 0 {
+            hash.bytes(&context.beside.to_le_bytes());
+        }
         Key(hash.0)
     }
 }
@@ -100,7 +105,12 @@ impl Fnv {
     /// Adds one text and its length, so that two fields never run into one another.
     fn field(&mut self, text: &str) {
         let length = (text.len() as u64).to_le_bytes();
-        for byte in length.iter().chain(text.as_bytes()) {
+        self.bytes(&length);
+        self.bytes(text.as_bytes());
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        for byte in bytes {
             self.0 = (self.0 ^ u128::from(*byte)).wrapping_mul(Fnv::PRIME);
         }
     }
@@ -117,6 +127,7 @@ mod tests {
             language: "rust",
             path: "/a.rs",
             kind: 0,
+            beside: 0,
             left,
             right,
         }
@@ -140,6 +151,20 @@ mod tests {
         assert_eq!(key("a\nfoo(", ")\nb"), key("a\nfoo", "\nb"));
         assert_ne!(key("a\nfoo", "\nb"), key("c\nfoo", "\nb"));
         assert_ne!(key("a\nfoo", "\nb"), key("a\nfoo", "\nc"));
+    }
+
+    #[test]
+    fn sees_what_else_is_shown() {
+        let beside = |beside| {
+            let context = Context {
+                beside,
+                ..context("a\nfoo", "\nb")
+            };
+            Key::new(&context, 2)
+        };
+        assert_eq!(beside(0), key("a\nfoo", "\nb"));
+        assert_ne!(beside(1), beside(0));
+        assert_ne!(beside(1), beside(2));
     }
 
     #[test]

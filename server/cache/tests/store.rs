@@ -17,6 +17,7 @@ fn context<'a>(marked: &'a str) -> Context<'a> {
         language: "python",
         path: "/a.py",
         kind: 0,
+        beside: 0,
         left,
         right,
     }

@@ -11,6 +11,7 @@ mod alike;
 mod alternatives;
 pub mod anchors;
 mod best;
+mod context;
 mod encoded;
 mod newest;
 mod outcome;
@@ -18,13 +19,13 @@ mod reader;
 mod recalled;
 mod said;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use cache::{Hit, Tier};
 use engine::{Cancel, Class, Ended, Job, Sampling, Watch};
 use finish::{Settled, whole_lines};
-use prompt::{Anchor, Around, Budget, Mask, Situation, Until};
+use prompt::{Mask, Situation, Until};
 use text::Snapshot;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
@@ -37,7 +38,8 @@ pub use crate::complete::outcome::{
     Exchange, LARGEST_DOCUMENT, LONGEST_LINE, Outcome, Record, Shown, Why,
 };
 
-use crate::complete::anchors::{Extent, Placed, Standing};
+use crate::complete::anchors::{Extent, Standing};
+use crate::complete::context::Beside;
 use crate::complete::newest::Now;
 use crate::complete::reader::Reader;
 use crate::complete::said::{Said, first_line, way};
@@ -55,12 +57,6 @@ const ANSWER_TOKENS: usize = 64;
 
 /// Tokens set aside for an answer that may be a whole block.
 const BLOCK_TOKENS: usize = 128;
-
-/// Tokens set aside for what is typed before the answer, in models that count it among the text.
-const HEAD_TOKENS: usize = 128;
-
-/// The smallest context, in tokens, that has room to set aside for what is typed.
-const ROOMY: usize = 2048;
 
 /// Tokens of the small window that answers first where a full one has not been read.
 const NEAR_TOKENS: usize = 256;
@@ -108,6 +104,7 @@ struct Trip {
     ask: Arc<Ask>,
     record: Arc<Mutex<Record>>,
     exchange: Arc<Mutex<Exchange>>,
+    beside: Arc<OnceLock<Arc<Beside>>>,
 }
 
 /// What the path goes on with once the cursor's situation is known.
@@ -124,6 +121,7 @@ impl Trip {
             ask: Arc::new(ask),
             record: Arc::default(),
             exchange: Arc::default(),
+            beside: Arc::default(),
         }
     }
 
@@ -231,7 +229,7 @@ impl Trip {
             && self.room(situation.until) > 2 * NEAR_TOKENS
             && self.fills(2 * NEAR_TOKENS);
         let known = anchors
-            .find(view.number, &view.snapshot, situation.offset, vocab)
+            .find(view, situation.offset, self.beside().key, vocab)
             .filter(|standing| !near_first || standing.answers_at_once());
         let was_known = known.is_some();
         let standing = match known {
@@ -260,47 +258,6 @@ impl Trip {
         .to_owned();
         drop(record);
         Ok(standing)
-    }
-
-    /// Anchors the blank at the cursor. `earlier` is an anchor whose window may be kept.
-    fn anchor(
-        &self,
-        situation: &Situation,
-        extent: Extent,
-        earlier: Option<&Anchor>,
-    ) -> Result<Arc<Placed>, Why> {
-        let full = self.room(situation.until);
-        let budget = Budget {
-            part_a: match extent {
-                Extent::Near => full.min(NEAR_TOKENS),
-                Extent::Full => full,
-            },
-            part_b: answer_tokens(situation.until),
-        };
-        let around = Around {
-            path: &file_name(&self.ask.url),
-            references: &[],
-        };
-        let anchor = Anchor::new(
-            &self.ask.view.snapshot,
-            situation,
-            &self.rooms.vocab,
-            self.rooms.template,
-            &around,
-            budget,
-            earlier,
-        );
-        let anchor = anchor.map_err(Why::Situation)?;
-        let sides = self.sides(anchor.hole().clone());
-        Ok(Placed::new(anchor, extent, sides))
-    }
-
-    /// Tokens of a full window.
-    fn room(&self, until: Until) -> usize {
-        let context = self.rooms.model.context;
-        let head = if context >= ROOMY { HEAD_TOKENS } else { 0 };
-        let room = context.saturating_sub(answer_tokens(until) + head);
-        room.min(self.rooms.window)
     }
 
     /// Whether the document has, as far as one can tell without encoding it, more than so many tokens.
@@ -469,6 +426,7 @@ impl Trip {
             template: self.rooms.template.name(),
             language: snapshot.language().name(),
             path: url.as_str(),
+            beside: self.beside().key,
             kind: situation.mask as u8 * 3 + situation.until as u8,
             left: &left,
             right: &right,
@@ -554,13 +512,6 @@ fn answer_tokens(until: Until) -> usize {
         Until::Line | Until::Statement => ANSWER_TOKENS,
         Until::Block => BLOCK_TOKENS,
     }
-}
-
-/// The name of the document's file; empty for a document that is no file yet.
-fn file_name(url: &Url) -> String {
-    let path = url.to_file_path().unwrap_or_default();
-    let name = path.file_name().unwrap_or_default();
-    name.to_string_lossy().into_owned()
 }
 
 fn mask_name(mask: Mask) -> &'static str {

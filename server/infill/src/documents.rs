@@ -2,13 +2,18 @@
 //!
 //! Edits come in, snapshots go out. A map guard lives for one closure and never across an await or
 //! an inference, so a keystroke waits at most for another keystroke. What a document *is* belongs
-//! to `text`; converting the protocol's positions belongs to `lsp::convert`.
+//! to `text`; converting the protocol's positions belongs to `lsp::convert`. What of them may be shown beside one
+//! another is [`neighbours`]'s.
 
+pub mod neighbours;
+
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 use grammars::Language;
+use prompt::Neighbour;
 use text::{Document, ParsedTree, Snapshot};
 use tower_lsp::lsp_types::Url;
 
@@ -21,11 +26,17 @@ const WARMING: Duration = Duration::from_millis(500);
 pub struct Documents {
     open: DashMap<Url, Open>,
     opened: AtomicU64,
+    edits: AtomicU64,
 }
 
 struct Open {
     document: Document,
     number: u64,
+    /// Of all edits and openings, the last one of this document.
+    edit: u64,
+    is_lent: bool,
+    /// Its excerpts, and its edit when they were cut.
+    cut: Option<(u64, Arc<Neighbour>)>,
 }
 
 /// A document as it was at one moment.
@@ -42,8 +53,14 @@ impl Documents {
     /// Takes a document in; a document of the same URL is replaced.
     pub fn open(&self, url: Url, text: &str, version: i32, language: Language) {
         let number = self.opened.fetch_add(1, Ordering::Relaxed);
-        let document = Document::new(text, version, language);
-        self.open.insert(url, Open { document, number });
+        let open = Open {
+            document: Document::new(text, version, language),
+            number,
+            edit: self.edits.fetch_add(1, Ordering::Relaxed),
+            is_lent: false,
+            cut: None,
+        };
+        self.open.insert(url, open);
     }
 
     /// Changes a document. Returns false if it is not open.
@@ -51,6 +68,7 @@ impl Documents {
         match self.open.get_mut(url) {
             Some(mut open) => {
                 change(&mut open.document);
+                open.edit = self.edits.fetch_add(1, Ordering::Relaxed);
                 true
             }
             None => false,

@@ -3,7 +3,8 @@
 //! Walks `CORPUS/SPLIT/PACKAGE/…`, draws examples from every file (`prompt::example`) and writes
 //! them as ids, so that whoever trains never lays out a prompt. The same corpus, options and seed
 //! give the same bytes. What is in the corpus is not judged here beyond what cannot be used at all.
-//! With `--pairs`, the examples are questions for a translation and their answers, each once.
+//! With `--neighbours`, a share of the examples shows excerpts of other files of the same package, chosen as the server
+//! chooses them. With `--pairs`, the examples are questions for a translation and their answers, each once.
 //!
 //! A shard is a run of records, packed by gzip, all numbers u16, little-endian: `n` tokens in all, `a` of them in
 //! Part A, then `ids[n]`, `row0[n]`, `row1[n]`, `targets[n - a]`. A target of 65535 is none.
@@ -21,13 +22,13 @@ use clap::Args;
 use fastrand::Rng;
 use flate2::{Compression, write::GzEncoder};
 use grammars::Language;
-use prompt::Template;
-use prompt::example::{Example, Mix, NO_LOSS, Source};
+use prompt::example::{Beside, Example, Mix, NO_LOSS, Source};
+use prompt::{Neighbour, Template};
 use serde::Serialize;
 use text::Snapshot;
 use vocab::Vocab;
 
-use crate::corpus::{SourceFile, source_files};
+use crate::corpus::{Packages, SourceFile, source_files};
 
 /// Languages get tokens in proportion to their bytes to this power, so that the large ones do not
 /// crowd out the small ones.
@@ -75,6 +76,10 @@ pub struct ShardsArgs {
     /// as `tail:1,cursor:2`, where a kind that is not named is not drawn
     #[arg(long, value_parser = parse_mix, conflicts_with = "pairs")]
     pub mix: Option<Mix>,
+    /// What share of the examples with a cursor shows excerpts of other files of their package, 0 to 1; above 0, the model
+    /// that learns from them is asked as `infill_v2`
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = parse_share, conflicts_with = "pairs")]
+    pub neighbours: f32,
     /// Seed of everything random.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -124,6 +129,12 @@ fn parse_mix(value: &str) -> Result<Mix> {
     Ok(mix)
 }
 
+fn parse_share(value: &str) -> Result<f32> {
+    let share = value.parse().ok();
+    let share = share.filter(|share| (0.0..=1.0).contains(share));
+    share.with_context(|| format!("`{value}` is no number from 0 to 1"))
+}
+
 /// Makes the shards of every split and the manifest.
 ///
 /// # Errors
@@ -135,6 +146,7 @@ pub fn run(args: &ShardsArgs) -> Result<()> {
     let vocab = Vocab::from_json(&json).with_context(|| args.tokenizer.display().to_string())?;
     let template = match &args.template {
         Some(name) => Template::from_name(name)?,
+        None if args.neighbours > 0.0 => Template::InfillV2,
         None => Template::InfillV1,
     };
     template
@@ -223,10 +235,10 @@ struct Owed {
 
 /// Draws and writes the examples of one split.
 fn write_split(args: &ShardsArgs, corpus: &Path, split: &Split, vocab: &Vocab) -> Result<Figures> {
-    let mut files = share_out(
-        source_files(&corpus.join(&split.name))?,
-        split.tokens as f64,
-    );
+    let folder = corpus.join(&split.name);
+    let sources = source_files(&folder)?;
+    let mut files = share_out(sources.clone(), split.tokens as f64);
+    let packages = (args.neighbours > 0.0).then(|| Packages::new(&folder, &sources));
     let mut rng = Rng::with_seed(args.seed);
     rng.shuffle(&mut files);
     let mut figures = Figures::default();
@@ -239,7 +251,8 @@ fn write_split(args: &ShardsArgs, corpus: &Path, split: &Split, vocab: &Vocab) -
     };
     for batch in files.chunks(BATCH) {
         let seed = rng.u64(..);
-        for (Owed { file, .. }, examples) in batch.iter().zip(draw_all(batch, args, vocab, seed)?) {
+        let drawn = draw_all(batch, packages.as_ref(), args, vocab, seed)?;
+        for (Owed { file, .. }, examples) in batch.iter().zip(drawn) {
             figures.files += usize::from(!examples.is_empty());
             for example in &examples {
                 figures.count(file.language, example, vocab);
@@ -301,6 +314,7 @@ fn share_out(files: Vec<SourceFile>, tokens: f64) -> Vec<Owed> {
 /// The examples of each file, in the order of the files, whatever thread draws them.
 fn draw_all(
     files: &[Owed],
+    packages: Option<&Packages>,
     args: &ShardsArgs,
     vocab: &Vocab,
     seed: u64,
@@ -310,10 +324,8 @@ fn draw_all(
         (first..files.len())
             .step_by(threads)
             .map(|index| {
-                (
-                    index,
-                    draw(&files[index], args, vocab, seed.wrapping_add(index as u64)),
-                )
+                let seed = seed.wrapping_add(index as u64);
+                (index, draw(&files[index], packages, args, vocab, seed))
             })
             .collect::<Vec<_>>()
     };
@@ -334,7 +346,13 @@ fn draw_all(
 }
 
 /// The examples of one file; none if it is not a text to learn from.
-fn draw(owed: &Owed, args: &ShardsArgs, vocab: &Vocab, seed: u64) -> Vec<Example> {
+fn draw(
+    owed: &Owed,
+    packages: Option<&Packages>,
+    args: &ShardsArgs,
+    vocab: &Vocab,
+    seed: u64,
+) -> Vec<Example> {
     let mut rng = Rng::with_seed(seed);
     // Rounding at random keeps the share of small files, most of which are owed less than they
     // would give.
@@ -348,8 +366,18 @@ fn draw(owed: &Owed, args: &ShardsArgs, vocab: &Vocab, seed: u64) -> Vec<Example
     };
     let snapshot = Snapshot::new(&text, owed.file.language);
     let syntax = snapshot.syntax(&mut || false);
-    let source = Source::new(&snapshot, syntax.as_ref(), vocab)
+    let mut source = Source::new(&snapshot, syntax.as_ref(), vocab)
         .expect("`run` has checked that the vocabulary has all that examples are made of");
+    let place = packages.map_or_else(String::new, |packages| packages.place(&owed.file.path));
+    let neighbours = packages.map_or_else(Vec::new, |packages| neighbours(packages, &owed.file));
+    let neighbours: Vec<&Neighbour> = neighbours.iter().collect();
+    if !neighbours.is_empty() {
+        source = source.beside(Beside {
+            path: &place,
+            neighbours: &neighbours,
+            share: args.neighbours,
+        });
+    }
     let mix = args.mix.unwrap_or_default();
     let mut examples = Vec::new();
     let mut tokens = 0;
@@ -366,6 +394,16 @@ fn draw(owed: &Owed, args: &ShardsArgs, vocab: &Vocab, seed: u64) -> Vec<Example
         }
     }
     examples
+}
+
+/// The files that stand beside this one.
+fn neighbours(packages: &Packages, file: &SourceFile) -> Vec<Neighbour> {
+    let cut = |other: &SourceFile| {
+        let snapshot = Snapshot::new(&other.text()?, other.language);
+        Some(Neighbour::new(&packages.place(&other.path), &snapshot))
+    };
+    let others = packages.beside(&file.path);
+    others.into_iter().filter_map(cut).collect()
 }
 
 /// The shard file that is being filled.
@@ -457,6 +495,7 @@ mod tests {
             max_len: 128,
             shard_tokens: 8_000,
             mix: None,
+            neighbours: 0.0,
             seed: 3,
             threads,
         }
@@ -517,6 +556,69 @@ mod tests {
         fs::remove_dir_all(&folder).unwrap();
     }
 
+    /// The ids of all examples, each as a text.
+    fn texts(folder: &Path) -> Vec<String> {
+        let vocab = Vocab::from_json(vocab::fixture::tokenizer_json().as_bytes()).unwrap();
+        let mut bytes = Vec::new();
+        let file = fs::read(folder.join("train-000.bin.gz")).unwrap();
+        GzDecoder::new(&file[..]).read_to_end(&mut bytes).unwrap();
+        let records = records(&bytes);
+        let ids = |record: &Vec<u16>| {
+            let ids = record[2..2 + usize::from(record[0])].iter();
+            ids.map(|&id| u32::from(id)).collect::<Vec<u32>>()
+        };
+        records
+            .iter()
+            .map(|record| vocab.decode(&ids(record)))
+            .collect()
+    }
+
+    #[test]
+    fn examples_show_files_of_their_own_package_as_often_as_asked() {
+        let folder = corpus("beside");
+        let other = folder.join("corpus/train/other");
+        fs::create_dir_all(&other).unwrap();
+        fs::write(
+            other.join("stranger.py"),
+            SOURCE.replace("area", "stranger"),
+        )
+        .unwrap();
+        let package = folder.join("corpus/train/package");
+        let sides = "def sides(width, height):\n    return [width, height]\n";
+        fs::write(package.join("sides.py"), sides).unwrap();
+        let draw = |out: &str, neighbours, threads| {
+            let args = ShardsArgs {
+                neighbours,
+                max_len: 512,
+                ..args(&folder, out, threads)
+            };
+            run(&args).unwrap();
+            let manifest = fs::read(folder.join(out).join("manifest.json")).unwrap();
+            let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+            (manifest["template"].clone(), texts(&folder.join(out)))
+        };
+        let shown = |texts: &[String]| {
+            let excerpt = format!("# package/sides.py\n{sides}\n");
+            let with = texts.iter().filter(|text| text.contains(&excerpt));
+            with.count() * 100 / texts.len()
+        };
+        let (template, none) = draw("none", 0.0, 1);
+        assert_eq!((template, shown(&none)), ("infill_v1".into(), 0));
+        let (template, all) = draw("all", 1.0, 1);
+        assert_eq!(template, "infill_v2");
+        assert!(shown(&all) > 20, "{}", shown(&all));
+        let (_, half) = draw("half", 0.5, 3);
+        assert!(
+            shown(&half) > 5 && shown(&half) < shown(&all),
+            "{}",
+            shown(&half)
+        );
+        assert_eq!(draw("again", 0.5, 1).1, half, "whatever the threads");
+        let is_strange = |text: &&String| text.contains("stranger") && text.contains("package/");
+        assert!(!all.iter().any(|text| is_strange(&text)));
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
     #[test]
     fn a_mix_is_what_it_says() {
         let mix = parse_mix("cursor:2,tail:0.5").unwrap();
@@ -544,6 +646,10 @@ mod tests {
         assert!(error(|args| args.corpus = Some("nowhere".into())).contains("cannot walk"));
         assert!(parse_split("train").is_err());
         assert!(parse_split("train:many").is_err());
+        for wrong in ["", "half", "-0.1", "1.5", "nan"] {
+            let error = parse_share(wrong).unwrap_err().to_string();
+            assert!(error.contains("no number from 0 to 1"), "{error}");
+        }
         fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -3,8 +3,8 @@
 //! Takes a snapshot with its syntax and gives [`Example`]s, drawn at random but the same for the
 //! same seed. Two families are mixed ([`Mix`]): GLM's own objectives, several blanks in a window of
 //! text, and blanks at the cursor of a typist, which go through [`crate::situate`]'s rules and
-//! [`crate::build`], so that a model meets in training exactly what it is asked in an editor. [`translated`] makes an
-//! example of a translation and the answer to it.
+//! [`crate::build`], so that a model meets in training exactly what it is asked in an editor; a share of these may show
+//! excerpts of other files ([`Beside`]). [`translated`] makes an example of a translation and the answer to it.
 
 mod classic;
 mod cursor;
@@ -20,7 +20,7 @@ use vocab::{Special, Vocab};
 use crate::sequence::Sequence;
 use crate::template::infill_v1::{self, PartA};
 use crate::tokens::Tokens;
-use crate::{Error, Template};
+use crate::{Error, Neighbour, Template};
 
 /// One training example: a model's input and what it has to predict.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +94,17 @@ impl Default for Mix {
     }
 }
 
+/// Other files, of which examples with a cursor may show excerpts, as [`crate::choose`] gives them.
+#[derive(Debug, Clone, Copy)]
+pub struct Beside<'a> {
+    /// The text's own path, its folders parted by `/`.
+    pub path: &'a str,
+    /// The other files, as `choose` takes them.
+    pub neighbours: &'a [&'a Neighbour],
+    /// The share of the examples with a cursor that look for excerpts, 0 to 1.
+    pub share: f32,
+}
+
 /// One text, prepared to draw examples from.
 pub struct Source<'a> {
     snapshot: &'a Snapshot,
@@ -107,6 +118,7 @@ pub struct Source<'a> {
     tokens_before: Vec<usize>,
     statements: Vec<Range<usize>>,
     blocks: Vec<Range<usize>>,
+    beside: Option<Beside<'a>>,
 }
 
 /// Makes one example of a kind, of about the given number of tokens.
@@ -149,7 +161,14 @@ impl<'a> Source<'a> {
             tokens_before,
             statements,
             blocks,
+            beside: None,
         })
+    }
+
+    /// The same text with other files beside it.
+    pub fn beside(self, beside: Beside<'a>) -> Source<'a> {
+        let beside = Some(beside);
+        Source { beside, ..self }
     }
 
     /// Tokens of the whole text.
@@ -371,6 +390,55 @@ mod tests {
         let loss: usize = examples.iter().map(|example| example.targets.len()).sum();
         let all: usize = examples.iter().map(|example| example.ids.len()).sum();
         assert!((20..50).contains(&(loss * 100 / all)), "{loss} of {all}");
+    }
+
+    /// Examples with a cursor, and which of them show an excerpt of the file beside the text.
+    fn drawn_beside(share: f32, max_len: usize) -> Vec<(Example, bool)> {
+        const OTHER: &str = "def fill(shelf, boxes):\n    for box in boxes:\n        shelf.put(box)\n    return shelf\n";
+        let vocab = fixture::vocab();
+        let python = Language::named("python").unwrap();
+        let snapshot = Snapshot::new(PYTHON, python);
+        let syntax = snapshot.syntax(&mut || false);
+        let other = Neighbour::new("shop/shelf.py", &Snapshot::new(OTHER, python));
+        let source = Source::new(&snapshot, syntax.as_ref(), &vocab).unwrap();
+        let neighbours = [&other];
+        let source = source.beside(Beside {
+            path: "shop/main.py",
+            neighbours: &neighbours,
+            share,
+        });
+        let mix = Mix {
+            cursor: 1.0,
+            block: 0.5,
+            tail: 0.5,
+            ..Mix::NONE
+        };
+        let mut rng = Rng::with_seed(7);
+        let excerpt = format!("# shop/shelf.py\n{OTHER}\n");
+        (0..200)
+            .filter_map(|_| source.draw(&mix, max_len, &mut rng))
+            .map(|example| {
+                let part_a = vocab.decode(&example.ids[..example.part_a]);
+                assert!(example.ids.len() <= max_len);
+                let has = part_a.contains(&format!("# language: Python\n{excerpt}"));
+                assert_eq!(part_a.contains("shelf.put"), has, "{part_a}");
+                (example, has)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_share_of_examples_shows_excerpts() {
+        let shown = |share| {
+            let drawn = drawn_beside(share, 900);
+            drawn.iter().filter(|(_, has)| *has).count() * 100 / drawn.len()
+        };
+        assert_eq!(shown(0.0), 0);
+        assert!((30..70).contains(&shown(0.5)), "{}", shown(0.5));
+        assert!(shown(1.0) > 75, "{}", shown(1.0));
+        assert_eq!(drawn_beside(0.5, 900), drawn_beside(0.5, 900));
+        // No room is left for any.
+        assert!(drawn_beside(1.0, 200).iter().all(|(_, has)| !has));
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod chat;
 mod error;
 pub mod example;
 mod gate;
+mod neighbours;
 mod opener;
 mod request;
 mod sequence;
@@ -30,6 +31,7 @@ pub use anchor::{Anchor, Asked, HEAD_BYTES};
 pub use chat::{Message, Role, chat};
 pub use error::Error;
 pub use gate::{Excluded, Gate};
+pub use neighbours::{Here, Neighbour, choose};
 pub use request::Request;
 pub use sequence::{Advance, Input};
 pub use situation::{Mask, Situation, Until, Why, situate};
@@ -63,7 +65,7 @@ pub struct Around<'a> {
 /// An excerpt of another file.
 #[derive(Debug, Clone, Copy)]
 pub struct Reference<'a> {
-    /// Its path in the workspace.
+    /// Its path, as the model is to be told it.
     pub path: &'a str,
     /// The excerpt.
     pub text: &'a str,
@@ -112,8 +114,8 @@ impl Prompt {
 /// Lays out the text around the cursor for the situation it is in.
 ///
 /// Only lines near the cursor are read and encoded, so the cost follows the budget and not the
-/// length of the text. References may take half of the question's budget; those that do not fit are
-/// left out. A budget below the template's own few tokens gives a prompt without text that is longer
+/// length of the text. References may take the part of the question's budget that the template has for them; those that do
+/// not fit are left out. A budget below the template's own few tokens gives a prompt without text that is longer
 /// than the budget.
 ///
 /// # Errors
@@ -179,18 +181,17 @@ pub(crate) fn lay_out(
         tokens: Tokens { vocab, template },
         language: snapshot.language(),
         situation,
-        around: *around,
+        around: Around {
+            references: &[],
+            ..*around
+        },
         left: &[],
         right: &[],
         reaches_end: true,
     };
-    let mut taken = template.blank(&blank)?.input.question();
-    while let [kept @ .., _] = blank.around.references
-        && taken > budget.part_a / 2
-    {
-        blank.around.references = kept;
-        taken = template.blank(&blank)?.input.question();
-    }
+    let kept = fitting(&blank, around, template.references(budget.part_a))?;
+    blank.around.references = &kept;
+    let taken = template.blank(&blank)?.input.question();
     let room = budget.part_a.saturating_sub(taken);
     let window = match keep {
         None => window::cut(snapshot, hole, vocab, room, sides),
@@ -211,4 +212,28 @@ pub(crate) fn lay_out(
         window: window.range,
         offset: hole.start,
     })
+}
+
+/// Those of the references that together, and with what a blank without text takes anyway, are at most `most` tokens.
+fn fitting<'a>(
+    blank: &Blank<'a>,
+    around: &Around<'a>,
+    most: usize,
+) -> Result<Vec<Reference<'a>>, Why> {
+    let mut kept: Vec<Reference> = Vec::new();
+    for reference in around.references.iter().filter(|_| most > 0) {
+        kept.push(*reference);
+        let references = &kept;
+        let with = Blank {
+            around: Around {
+                references,
+                ..*around
+            },
+            ..*blank
+        };
+        if blank.tokens.template.blank(&with)?.input.question() > most {
+            kept.pop();
+        }
+    }
+    Ok(kept)
 }

@@ -19,6 +19,7 @@ mod glm45;
 mod glm47;
 mod glm4_0414;
 pub(crate) mod infill_v1;
+mod infill_v2;
 mod plain;
 
 use std::fmt;
@@ -37,6 +38,8 @@ use crate::{Around, Error, Mask, Situation};
 pub enum Template {
     /// Infill's own GLM.
     InfillV1,
+    /// The same with a place for other files.
+    InfillV2,
     /// GLM of 2021 and 2022, 110M to 10B, English and Chinese.
     Glm,
     /// GLM-130B.
@@ -97,8 +100,9 @@ impl Laid {
 
 impl Template {
     /// All of them.
-    pub const ALL: [Template; 14] = [
+    pub const ALL: [Template; 15] = [
         Template::InfillV1,
+        Template::InfillV2,
         Template::Glm,
         Template::Glm130b,
         Template::ChatGlm,
@@ -118,6 +122,7 @@ impl Template {
     pub fn name(self) -> &'static str {
         match self {
             Template::InfillV1 => infill_v1::VERSION,
+            Template::InfillV2 => infill_v2::VERSION,
             Template::Glm => "glm_v1",
             Template::Glm130b => "glm130b_v1",
             Template::ChatGlm => "chatglm_v1",
@@ -149,6 +154,7 @@ impl Template {
     pub(crate) fn sides(self, mask: Mask) -> Result<Sides, Error> {
         Ok(match self {
             Template::InfillV1
+            | Template::InfillV2
             | Template::Glm
             | Template::CodeGeex4
             | Template::Glm45
@@ -165,10 +171,21 @@ impl Template {
         })
     }
 
+    /// How many of the question's tokens may be excerpts of other files and what belongs to no text; 0 if the template has no
+    /// place for excerpts. The text near the cursor says more than they do, to a small model above all.
+    pub fn references(self, part_a: usize) -> usize {
+        match self {
+            Template::InfillV2 => part_a / 3,
+            Template::CodeGeex4 => part_a / 2,
+            _ => 0,
+        }
+    }
+
     /// Lays a blank out. [`Template::sides`] says which sides to fill.
     pub(crate) fn blank(self, blank: &Blank) -> Result<Laid, Error> {
         match self {
             Template::InfillV1 => infill_v1::blank(blank),
+            Template::InfillV2 => infill_v2::blank(blank),
             Template::Glm => glm::blank(blank),
             Template::Glm130b => glm130b::blank(blank),
             Template::ChatGlm => chatglm::blank(blank),
@@ -206,6 +223,7 @@ impl Template {
             Template::Glm45 => glm45::chat(tokens, messages),
             Template::Glm47 => glm47::chat(tokens, messages),
             Template::InfillV1
+            | Template::InfillV2
             | Template::Glm
             | Template::Glm130b
             | Template::CodeGeex
@@ -222,7 +240,7 @@ impl Template {
     /// change.
     pub fn tasks(self) -> &'static [&'static str] {
         match self {
-            Template::InfillV1 | Template::Glm | Template::Glm130b => &[],
+            Template::InfillV1 | Template::InfillV2 | Template::Glm | Template::Glm130b => &[],
             Template::CodeGeex | Template::CodeGeex2 => &["explain", "comment", "translate"],
             _ => &["explain", "comment", "translate", "fix", "tests"],
         }
@@ -231,7 +249,7 @@ impl Template {
     /// Why a model does not follow requests; none if it does.
     pub(crate) fn untrained(self) -> Option<&'static str> {
         match self {
-            Template::InfillV1 | Template::Glm | Template::Glm130b => {
+            Template::InfillV1 | Template::InfillV2 | Template::Glm | Template::Glm130b => {
                 Some("it fills in blanks and was not trained to follow requests")
             }
             Template::CodeGeex | Template::CodeGeex2 => {

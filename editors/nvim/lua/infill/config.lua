@@ -17,6 +17,7 @@ local M = {}
 ---@field automatic? boolean
 ---@field delay? integer
 ---@field singleLine? boolean
+---@field neighbours? boolean
 ---@field model? string
 ---@field quant? string
 ---@field template? string

@@ -63,8 +63,9 @@ impl Trip {
         let view = &self.ask.view;
         let Rooms { anchors, vocab, .. } = &*self.rooms;
         let full = anchors
-            .standing(view.number, &view.snapshot, situation.offset, vocab)
-            .filter(|standing| standing.placed.extent == Extent::Full);
+            .standing(view, situation.offset, vocab)
+            .filter(|standing| standing.placed.extent == Extent::Full)
+            .filter(|standing| standing.placed.is_beside(self.beside().key));
         let mut full: Vec<Standing> = full.collect();
         full.sort_by_key(|standing| standing.asked.head);
         let stands_well = |standing: &Standing| {

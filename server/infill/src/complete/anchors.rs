@@ -17,7 +17,9 @@ use text::Snapshot;
 use tokio::sync::watch;
 use vocab::Vocab;
 
+use super::context::Beside;
 use super::encoded::Lines;
+use crate::documents::View;
 
 /// Anchors kept for a document: a small and a full window for the place where the user types and for
 /// those where the user was before.
@@ -43,6 +45,8 @@ pub struct Placed {
     pub anchor: Anchor,
     /// How much it shows.
     pub extent: Extent,
+    /// The key of the excerpts of other documents that it is asked with.
+    beside: u64,
     /// The text on both sides of the blank, if the model is to be told what it says.
     pub sides: Option<[Arc<[u32]>; 2]>,
     /// What the model wrote in the blank last.
@@ -60,14 +64,25 @@ enum Stage {
 
 impl Placed {
     /// An anchor that the model has not read.
-    pub fn new(anchor: Anchor, extent: Extent, sides: Option<[Arc<[u32]>; 2]>) -> Arc<Placed> {
+    pub fn new(
+        anchor: Anchor,
+        extent: Extent,
+        beside: u64,
+        sides: Option<[Arc<[u32]>; 2]>,
+    ) -> Arc<Placed> {
         Arc::new(Placed {
             anchor,
             extent,
+            beside,
             sides,
             written: Mutex::default(),
             stage: watch::Sender::new(Stage::Unread),
         })
+    }
+
+    /// Whether it is asked with these excerpts.
+    pub fn is_beside(&self, beside: u64) -> bool {
+        self.beside == beside
     }
 
     /// Notes what the model wrote in the blank.
@@ -150,7 +165,7 @@ impl Standing {
     }
 }
 
-/// The anchors of all open documents, by [`View::number`](crate::documents::View::number).
+/// The anchors of all open documents, by [`View::number`].
 #[derive(Default)]
 pub struct Anchors {
     documents: DashMap<u64, Place>,
@@ -165,6 +180,8 @@ struct Place {
     surroundings: Vec<Arc<[u32]>>,
     /// The lines around its blanks as tokens.
     lines: Lines,
+    /// The excerpts of other documents that were chosen last.
+    beside: Option<Arc<Beside>>,
     /// What was shown last.
     shown: Option<Arc<[u32]>>,
     /// What the model is reading ahead of time.
@@ -220,6 +237,16 @@ impl Anchors {
         encoded
     }
 
+    /// The excerpts of other documents that were chosen last.
+    pub fn beside(&self, document: u64) -> Option<Arc<Beside>> {
+        self.documents.get(&document)?.beside.clone()
+    }
+
+    /// Notes which excerpts were chosen.
+    pub fn set_beside(&self, document: u64, beside: &Arc<Beside>) {
+        self.documents.entry(document).or_default().beside = Some(Arc::clone(beside));
+    }
+
     /// Notes what was shown. If it is not accepted, parts of it may still be what the user wants.
     pub fn show(&self, document: u64, ids: Vec<u32>) {
         self.documents.entry(document).or_default().shown = Some(ids.into());
@@ -245,34 +272,28 @@ impl Anchors {
         })
     }
 
-    /// The best anchor for a keystroke at this cursor.
-    pub fn find(
-        &self,
-        document: u64,
-        snapshot: &Snapshot,
-        cursor: usize,
-        vocab: &Vocab,
-    ) -> Option<Standing> {
-        self.standing(document, snapshot, cursor, vocab)
+    /// The best anchor for a keystroke at this cursor, beside these excerpts.
+    pub fn find(&self, view: &View, cursor: usize, beside: u64, vocab: &Vocab) -> Option<Standing> {
+        self.standing(view, cursor, vocab)
             .filter(|standing| standing.asked.head <= LONGEST_HEAD)
+            .filter(|standing| standing.placed.is_beside(beside))
             .max_by_key(Standing::merit)
     }
 
     /// All anchors that are about this cursor, newest first.
     pub fn standing(
         &self,
-        document: u64,
-        snapshot: &Snapshot,
+        view: &View,
         cursor: usize,
         vocab: &Vocab,
     ) -> impl Iterator<Item = Standing> {
         // Cloned, so that no guard of the map is held while texts are compared.
         let kept = self
             .documents
-            .get(&document)
+            .get(&view.number)
             .map(|place| place.placed.clone());
         let kept = kept.unwrap_or_default().into_iter();
-        kept.filter_map(move |placed| Standing::at(&placed, snapshot, cursor, vocab))
+        kept.filter_map(move |placed| Standing::at(&placed, &view.snapshot, cursor, vocab))
     }
 
     /// Forgets a document.

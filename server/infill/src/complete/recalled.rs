@@ -1,4 +1,5 @@
-//! What the document says elsewhere, for the engine to mix in: the text around a blank, and lines like the one at hand.
+//! What a document and those beside it say elsewhere, for the engine to mix in: the text around a blank, and lines like the
+//! one at hand.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,8 +15,8 @@ use super::anchors::Standing;
 const REACH: usize = 32 << 10;
 
 impl Trip {
-    /// The tokens of the text on both sides of a blank, if they are to be mixed in.
-    pub(super) fn sides(&self, hole: Range<usize>) -> Option<[Arc<[u32]>; 2]> {
+    /// The tokens of the text on both sides of a blank, if they are to be mixed in. Before it come those of other documents.
+    pub(super) fn sides(&self, hole: &Range<usize>) -> Option<[Arc<[u32]>; 2]> {
         self.rooms.recall.as_ref()?;
         let view = &self.ask.view;
         let anchors = &self.rooms.anchors;
@@ -37,7 +38,7 @@ impl Trip {
             return Some(recall);
         };
         let offset = self.ask.offset;
-        let [before, after] = self.around(offset..offset);
+        let [before, after] = self.around(&(offset..offset));
         let lines = alike(&before, &after, asked.open.len(), weights)
             .into_iter()
             .map(|line| {
@@ -51,10 +52,11 @@ impl Trip {
         Some(recall.copying(lines.collect(), weights.followed))
     }
 
-    fn around(&self, hole: Range<usize>) -> [String; 2] {
+    fn around(&self, hole: &Range<usize>) -> [String; 2] {
         let text = &self.ask.view.snapshot;
+        let before = text.slice(hole.start.saturating_sub(REACH)..hole.start);
         [
-            text.slice(hole.start.saturating_sub(REACH)..hole.start),
+            self.beside().looked_up.clone() + &before,
             text.slice(hole.end..hole.end + REACH),
         ]
     }

@@ -71,13 +71,11 @@ impl Scene {
 
     /// Stores an answer for the place where the cursor is now.
     fn store(&self, answer: &str) {
-        let trip = Trip {
-            rooms: Arc::clone(&self.rooms),
-            documents: Arc::clone(&self.documents),
-            ask: Arc::new(self.ask()),
-            record: Arc::default(),
-            exchange: Arc::default(),
-        };
+        let trip = Trip::new(
+            Arc::clone(&self.rooms),
+            Arc::clone(&self.documents),
+            self.ask(),
+        );
         let situation = trip
             .situate()
             .expect("the cursor is at a place to complete");

@@ -83,6 +83,7 @@ impl Problem {
             language: Language::named(LANGUAGE).context("the table of languages lacks Python")?,
             before: &self.prompt,
             after: &self.suffix,
+            others: &[],
         })
     }
 

@@ -19,7 +19,7 @@ use grammars::Language;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use crate::corpus::{SourceFile, source_files};
+use crate::corpus::{Packages, SourceFile, source_files};
 use crate::eval::lines::blanks::{Blank, Cut};
 use crate::eval::lines::figures::{Errors, Verdict};
 use crate::eval::lines::report::{Report, Verdicts};
@@ -41,6 +41,9 @@ pub struct EvalLinesArgs {
     /// Another number, other blanks
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub seed: u64,
+    /// Ask about each blank with the other files open that lie nearest to its own, in the same folder of DIR
+    #[arg(long)]
+    pub neighbours: bool,
     /// Count as shown only answers whose first line the model finds at least so likely, 0 to 1; by default the threshold
     /// of the model's file, or everything
     #[arg(long, value_name = "X")]
@@ -79,13 +82,21 @@ async fn evaluate(arguments: &EvalLinesArgs) -> anyhow::Result<Report> {
         let dir = arguments.dir.display();
         bail!("the files in {dir} have no place for a blank: they are empty, comments, or no code");
     }
+    let all = source_files(&arguments.dir)?;
+    let packages = arguments
+        .neighbours
+        .then(|| Packages::new(&arguments.dir, &all));
     let editor = Editor::open(&arguments.model)?;
     let mut report = Report::new(editor.model(), arguments.threshold.or(editor.threshold()));
     let mut out = arguments.out.as_deref().map(Out::new).transpose()?;
     let bar = progress(blanks);
     for cut in &cuts {
+        let beside = packages
+            .as_ref()
+            .map(|packages| Open::beside(packages, cut));
+        let beside = beside.unwrap_or_else(|| Open::alone(cut));
         for blank in &cut.blanks {
-            let answers = fill(&editor, cut, blank).await;
+            let answers = fill(&editor, &beside, cut, blank).await;
             let answers = answers.with_context(|| format!("a blank of {}", cut.file))?;
             let verdicts = judge(cut, blank, &answers);
             report.count(cut.language.name(), blank.kind, &verdicts);
@@ -138,14 +149,52 @@ fn progress(blanks: usize) -> ProgressBar {
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
+/// What is open where a blank is asked about.
+struct Open {
+    /// Its own file.
+    place: String,
+    /// The others.
+    others: Vec<shown::Other>,
+}
+
+impl Open {
+    fn alone(cut: &Cut) -> Open {
+        Open {
+            place: cut.file.clone(),
+            others: Vec::new(),
+        }
+    }
+
+    fn beside(packages: &Packages, cut: &Cut) -> Open {
+        let others = packages.beside(&cut.path).into_iter();
+        let others = others.filter_map(|other| {
+            Some(shown::Other {
+                file: packages.place(&other.path),
+                language: other.language,
+                text: other.text()?,
+            })
+        });
+        Open {
+            place: packages.place(&cut.path),
+            others: others.collect(),
+        }
+    }
+}
+
 /// The answers to a blank: the model's, then those of the baselines.
-async fn fill(editor: &Editor, cut: &Cut, blank: &Blank) -> anyhow::Result<[Answer; 3]> {
+async fn fill(
+    editor: &Editor,
+    open: &Open,
+    cut: &Cut,
+    blank: &Blank,
+) -> anyhow::Result<[Answer; 3]> {
     let (before, after) = cut.around(blank);
     let asked = shown::Blank {
-        file: &cut.file,
+        file: &open.place,
         language: cut.language,
         before,
         after,
+        others: &open.others,
     };
     let known = |text: String| Answer::known(&text, before, after);
     Ok([

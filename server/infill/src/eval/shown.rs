@@ -21,7 +21,7 @@ use crate::rooms::Rooms;
 /// A text with a blank in it, where the cursor is.
 #[derive(Clone, Copy, Debug)]
 pub struct Blank<'a> {
-    /// The name of the file.
+    /// The name of the file, or its path.
     pub file: &'a str,
     /// Its language.
     pub language: Language,
@@ -29,6 +29,19 @@ pub struct Blank<'a> {
     pub before: &'a str,
     /// The text behind it.
     pub after: &'a str,
+    /// Other files that are open, the one edited last first.
+    pub others: &'a [Other],
+}
+
+/// A file that is open beside the one with the blank.
+#[derive(Clone, Debug)]
+pub struct Other {
+    /// Its path, as that of the blank's.
+    pub file: String,
+    /// Its language.
+    pub language: Language,
+    /// What is in it.
+    pub text: String,
 }
 
 /// What fills a blank.
@@ -98,9 +111,19 @@ impl Editor {
             language,
             before,
             after,
+            others,
         } = *blank;
         let text = [before, after].concat();
-        let url = self.address(file)?;
+        let folder = self.asked.fetch_add(1, Ordering::Relaxed);
+        let mut opened = Vec::new();
+        for other in others.iter().rev() {
+            let url = address(folder, &other.file)?;
+            let Other { language, text, .. } = other;
+            self.documents.open(url.clone(), text, 0, *language);
+            self.documents.lend(&url, true);
+            opened.push(url);
+        }
+        let url = address(folder, file)?;
         self.documents.open(url.clone(), &text, 0, language);
         let view = self.documents.view(&url).context("the file was closed")?;
         let ask = Ask {
@@ -114,7 +137,10 @@ impl Editor {
         };
         let (rooms, documents) = (Arc::clone(&self.rooms), Arc::clone(&self.documents));
         let outcome = complete(rooms, documents, ask).await;
-        self.documents.close(&url);
+        opened.push(url);
+        for url in &opened {
+            self.documents.close(url);
+        }
         let Outcome {
             shown, exchange, ..
         } = outcome;
@@ -140,12 +166,11 @@ impl Editor {
             score: exchange.score,
         })
     }
+}
 
-    /// The file in a folder of its own, so that no answer stored for another blank of it serves.
-    fn address(&self, file: &str) -> anyhow::Result<Url> {
-        let mut url = Url::parse("file:///").context("a file has no address")?;
-        let number = self.asked.fetch_add(1, Ordering::Relaxed);
-        url.set_path(&format!("/{number}/{file}"));
-        Ok(url)
-    }
+/// A file in a folder of its blank's own, so that no answer stored for another blank of it serves.
+fn address(folder: usize, file: &str) -> anyhow::Result<Url> {
+    let mut url = Url::parse("file:///").context("a file has no address")?;
+    url.set_path(&format!("/{folder}/{file}"));
+    Ok(url)
 }

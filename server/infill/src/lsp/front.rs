@@ -214,6 +214,8 @@ impl<S> Front<S> {
             .open(uri.clone(), &text, version, language);
         let settings = self.session.settings();
         self.session.admission.open(&uri, &language_id, &settings);
+        let is_lent = settings.neighbours && self.session.admission.admits(&uri);
+        self.session.documents.lend(&uri, is_lent);
         self.session.set_focus(&uri);
         // Editors open a file at its beginning.
         typing::edited(&self.session, &uri, 0);

@@ -225,6 +225,8 @@ impl Session {
         *held = Arc::clone(&settings);
         drop(held);
         self.admission.judge_again(&settings);
+        self.documents
+            .lend_all(|url| settings.neighbours && self.admission.admits(url));
         self.touch();
         result
     }
@@ -265,6 +267,18 @@ impl Session {
     /// Waits until something that a status shows may have changed. For one listener.
     pub async fn news(&self) {
         self.news.notified().await;
+    }
+
+    /// The documents of which the model reads excerpts beside this one, as they were chosen last.
+    pub fn neighbours(&self, url: &Url) -> Vec<Url> {
+        let view = self.documents.view(url);
+        let (Model::Ready(rooms), Some(view)) = (self.model(), view) else {
+            return Vec::new();
+        };
+        let beside = rooms.anchors.beside(view.number);
+        let mut files = beside.map_or_else(Vec::new, |beside| beside.files.clone());
+        files.retain(|file| self.documents.is_lent(file));
+        files
     }
 
     /// Forgets a document that was closed.

@@ -30,6 +30,8 @@ pub struct Settings {
     pub delay: Option<Duration>,
     /// Whether suggestions end with the cursor's line.
     pub single_line: bool,
+    /// Whether the model may be shown excerpts of other open documents.
+    pub neighbours: bool,
     /// Whether the files of the workspace may say which model is used: somebody else may have written them.
     pub trusted: bool,
     /// Which model, and how it is run.
@@ -45,6 +47,7 @@ impl Default for Settings {
             automatic: true,
             delay: None,
             single_line: false,
+            neighbours: true,
             trusted: true,
             choice: Choice::default(),
         }
@@ -85,6 +88,7 @@ impl Settings {
             "automatic" => self.automatic = said.switch()?.unwrap_or(true),
             "delay" => self.delay = said.delay()?,
             "singleLine" => self.single_line = said.switch()?.unwrap_or(false),
+            "neighbours" => self.neighbours = said.switch()?.unwrap_or(true),
             "trusted" => self.trusted = said.switch()?.unwrap_or(true),
             "model" => self.choice.model = said.text()?,
             "quant" => self.choice.quant = said.named()?,
@@ -201,10 +205,10 @@ mod tests {
         let faults = settings.take(&json!({
             "automatic": false, "delay": 120, "model": "m", "template": "t", "threads": 2,
             "languages": { "*": false, "rust": true }, "exclude": ["*.sql"], "singleLine": true,
-            "server": { "path": "/usr/bin/infill" },
+            "neighbours": false, "server": { "path": "/usr/bin/infill" },
         }));
         assert_eq!(faults, Vec::<String>::new());
-        assert!(!settings.automatic && settings.single_line);
+        assert!(!settings.automatic && settings.single_line && !settings.neighbours);
         assert_eq!(settings.delay, Some(Duration::from_millis(120)));
         assert_eq!(settings.exclude, ["*.sql"]);
         assert!(settings.speaks("rust") && !settings.speaks("python"));
@@ -233,6 +237,7 @@ mod tests {
         for (said, key) in [
             (json!({ "automatic": "no" }), "infill.automatic must be"),
             (json!({ "enabled": 1 }), "infill.enabled must be"),
+            (json!({ "neighbours": "some" }), "infill.neighbours must be"),
             (json!({ "delay": -1 }), "infill.delay must be"),
             (json!({ "delay": "fast" }), "infill.delay must be"),
             (json!({ "delay": 99_999 }), "infill.delay must be"),

@@ -13,7 +13,7 @@ use text::Snapshot;
 use super::{Example, Source};
 use crate::situation::classify;
 use crate::template::infill_v1;
-use crate::{Around, Budget, Mask, Situation, Template, Until, build};
+use crate::{Around, Budget, Here, Mask, Reference, Situation, Template, Until, build, choose};
 
 /// Share of cursor and block examples in which all text after the cursor is missing.
 const NOTHING_AFTER: f32 = 0.2;
@@ -35,6 +35,20 @@ struct Cut {
     resume: usize,
 }
 
+/// What is to be said at a cursor.
+struct Said {
+    ids: Vec<u32>,
+    /// Whether it would go on.
+    is_cut: bool,
+}
+
+/// Tokens of an example: those that it was made for, and the most that it may have.
+#[derive(Clone, Copy)]
+struct Lengths {
+    own: usize,
+    most: usize,
+}
+
 impl Source<'_> {
     /// `[gMASK]` over the last half of a window, or more of it, with nothing after it.
     pub(super) fn tail_blanked(&self, max_len: usize, rng: &mut Rng) -> Option<Example> {
@@ -47,14 +61,15 @@ impl Source<'_> {
             .partition_point(|&tokens| tokens <= before)
             - 1;
         let cursor = self.after_indentation(self.snapshot.line_range(line));
-        let (ids, is_cut) = self.answer(cursor..self.text.len(), max_len - kept.min(max_len));
+        let said = self.answer(cursor..self.text.len(), max_len - kept.min(max_len));
         let cut = Cut {
             cursor,
             resume: self.text.len(),
         };
         let (corrupted, situation) = self.situation(&cut)?;
-        let is_tail = situation.mask == Mask::GMask && !ids.is_empty();
-        is_tail.then(|| self.filled(&corrupted, &situation, &ids, is_cut, max_len))
+        let is_tail = situation.mask == Mask::GMask && !said.ids.is_empty();
+        let lengths = Lengths::all(max_len);
+        is_tail.then(|| self.filled(&corrupted, &situation, &said, lengths, rng))
     }
 
     /// The body of a function, class, branch or loop.
@@ -77,17 +92,18 @@ impl Source<'_> {
         let nothing_after = rng.f32() < NOTHING_AFTER;
         let end = if nothing_after { block.end } else { end };
         let answer_max = max_len * ANSWER_QUARTERS / 4;
-        let (ids, is_cut) = self.answer(cursor..end.max(cursor), answer_max);
+        let said = self.answer(cursor..end.max(cursor), answer_max);
         let cut = Cut {
             cursor,
             resume: if nothing_after { self.text.len() } else { end },
         };
-        if ids.is_empty() || is_cut {
+        if said.ids.is_empty() || said.is_cut {
             return None;
         }
         let (corrupted, situation) = self.situation(&cut)?;
         let is_block = situation.mask == Mask::GMask;
-        is_block.then(|| self.filled(&corrupted, &situation, &ids, is_cut, max_len))
+        let lengths = Lengths::all(max_len);
+        is_block.then(|| self.filled(&corrupted, &situation, &said, lengths, rng))
     }
 
     /// The rest of a line or statement, a part of a line, or a whole statement.
@@ -131,14 +147,11 @@ impl Source<'_> {
         }
         let (corrupted, situation) = self.situation(&Cut { cursor, resume })?;
         let is_part = situation.mask == Mask::Mask;
+        let is_cut = false;
         is_part.then(|| {
-            self.filled(
-                &corrupted,
-                &situation,
-                &ids,
-                false,
-                self.some_len(max_len, rng),
-            )
+            let lengths = self.some_len(max_len, rng);
+            let said = Said { ids, is_cut };
+            self.filled(&corrupted, &situation, &said, lengths, rng)
         })
     }
 
@@ -169,10 +182,10 @@ impl Source<'_> {
             Until::Statement => self.statement_end(cursor, end, resume, rng),
             Until::Block => body_end.max(end).min(resume),
         };
-        let max_len = self.some_len(max_len, rng);
-        let (ids, is_cut) = self.answer(cursor..end, max_len * ANSWER_QUARTERS / 4);
-        let is_kept = !ids.is_empty() || rng.f32() < EMPTY_KEPT;
-        is_kept.then(|| self.filled(&corrupted, &situation, &ids, is_cut, max_len))
+        let lengths = self.some_len(max_len, rng);
+        let said = self.answer(cursor..end, lengths.own * ANSWER_QUARTERS / 4);
+        let is_kept = !said.ids.is_empty() || rng.f32() < EMPTY_KEPT;
+        is_kept.then(|| self.filled(&corrupted, &situation, &said, lengths, rng))
     }
 
     /// The end of the statement around `cursor`, if it is among the text that is missing, else the
@@ -199,27 +212,28 @@ impl Source<'_> {
         &self,
         corrupted: &Snapshot,
         situation: &Situation,
-        answer: &[u32],
-        is_cut: bool,
-        max_len: usize,
+        said: &Said,
+        lengths: Lengths,
+        rng: &mut Rng,
     ) -> Example {
+        let Said { ids: answer, .. } = said;
         let part_b = answer.len() + 1;
+        let beside = self.excerpts(corrupted, situation.offset, part_b, lengths, rng);
+        let (max_len, excerpts) = beside.unwrap_or((lengths.own, Vec::new()));
         let budget = Budget {
             part_a: max_len.saturating_sub(part_b),
             part_b,
         };
-        let around = Around::default();
-        let prompt = build(
-            corrupted,
-            situation,
-            self.vocab,
-            Template::InfillV1,
-            &around,
-            budget,
-        )
-        .expect("`Source::new` has found every token of this template");
-        let mut targets = answer.to_vec();
-        let input = if is_cut {
+        let around = Around {
+            references: &excerpts,
+            ..Around::default()
+        };
+        // Without excerpts it gives what the version before it gives.
+        let template = Template::InfillV2;
+        let prompt = build(corrupted, situation, self.vocab, template, &around, budget)
+            .expect("`Source::new` has found every token of this template");
+        let mut targets = answer.clone();
+        let input = if said.is_cut {
             &answer[..answer.len() - 1]
         } else {
             targets.push(self.special.eop);
@@ -239,9 +253,32 @@ impl Source<'_> {
         }
     }
 
-    /// The ids of an answer, at most `room - 1` of them so that `sop` has a place too, and whether
-    /// it was cut.
-    fn answer(&self, range: Range<usize>, room: usize) -> (Vec<u32>, bool) {
+    /// Excerpts of the files beside the text, in the share of cases that is to have some, and how long the example is then:
+    /// a long one, so that there is room for them and for the text.
+    fn excerpts(
+        &self,
+        corrupted: &Snapshot,
+        offset: usize,
+        part_b: usize,
+        lengths: Lengths,
+        rng: &mut Rng,
+    ) -> Option<(usize, Vec<Reference<'_>>)> {
+        let beside = self.beside.filter(|beside| rng.f32() < beside.share)?;
+        let Lengths { own, most } = lengths;
+        let max_len = rng.usize(most * 3 / 4..=most).max(own);
+        let here = Here {
+            path: beside.path,
+            snapshot: corrupted,
+            offset,
+        };
+        let room = Template::InfillV2.references(max_len.saturating_sub(part_b));
+        let chosen = choose(&here, beside.neighbours, room).into_iter();
+        let excerpts: Vec<Reference> = chosen.map(|(_, excerpt)| excerpt).collect();
+        (!excerpts.is_empty()).then_some((max_len, excerpts))
+    }
+
+    /// The answer, at most `room - 1` tokens so that `sop` has a place too.
+    fn answer(&self, range: Range<usize>, room: usize) -> Said {
         // A token is seldom longer than 16 bytes: no need to encode a whole file for its start.
         let end = range
             .end
@@ -250,7 +287,7 @@ impl Source<'_> {
         let most = room.saturating_sub(1);
         let is_cut = end < range.end || ids.len() > most;
         ids.truncate(most);
-        (ids, is_cut)
+        Said { ids, is_cut }
     }
 
     /// What is inside a block: between its braces if it has braces.
@@ -294,9 +331,22 @@ impl Source<'_> {
 
     /// A length for an example with a short answer, more often short than long: a long Part A
     /// costs more than such an answer teaches.
-    fn some_len(&self, max_len: usize, rng: &mut Rng) -> usize {
+    fn some_len(&self, max_len: usize, rng: &mut Rng) -> Lengths {
         let fixed = infill_v1::overhead(self.vocab, &self.special, self.snapshot.language());
         let least = max_len.min(fixed + PART_A_MIN);
-        least + ((max_len - least) as f32 * rng.f32().powi(2)) as usize
+        Lengths {
+            own: least + ((max_len - least) as f32 * rng.f32().powi(2)) as usize,
+            most: max_len,
+        }
+    }
+}
+
+impl Lengths {
+    /// An example that may be as long as any.
+    fn all(max_len: usize) -> Lengths {
+        Lengths {
+            own: max_len,
+            most: max_len,
+        }
     }
 }

@@ -80,7 +80,7 @@ impl Template {
     /// If a token is missing; the error names it.
     pub fn check(self, vocab: &Vocab, size: usize) -> Result<(), Error> {
         let needed: &[&[&'static str]] = match self {
-            Template::InfillV1 => &[
+            Template::InfillV1 | Template::InfillV2 => &[
                 &["[MASK]"],
                 &["[sMASK]"],
                 &["[gMASK]"],

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
@@ -79,6 +80,8 @@ pub struct Blank {
 /// A text and the blanks cut from it.
 #[derive(Clone, Debug)]
 pub struct Cut {
+    /// Where its file is.
+    pub path: PathBuf,
     /// The name of its file.
     pub file: String,
     /// Its language.
@@ -120,6 +123,7 @@ pub fn cut(files: &[SourceFile], n: usize, seed: u64) -> Vec<Cut> {
             let Some(text) = file.text() else { continue };
             let places = Places::new(&text, file.language);
             let cut = cut.get_or_insert_with(|| Cut {
+                path: file.path.clone(),
                 file: name(file),
                 language: file.language,
                 errors: places.syntax.as_ref().map(Syntax::errors),

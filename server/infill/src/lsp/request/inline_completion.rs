@@ -201,6 +201,7 @@ mod tests {
             language: python.name(),
             path: url.as_str(),
             kind: 0,
+            beside: 0,
             left,
             right: "\n",
         };

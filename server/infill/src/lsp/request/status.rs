@@ -53,6 +53,8 @@ pub struct Document {
     pub language: Option<String>,
     /// Why it is left alone.
     pub why: Option<String>,
+    /// The other documents of which the model reads excerpts beside it.
+    pub neighbours: Vec<Url>,
 }
 
 impl Document {
@@ -64,6 +66,7 @@ impl Document {
         };
         Document {
             active: why.is_none(),
+            neighbours: session.neighbours(&uri),
             uri,
             language,
             why,
