@@ -15,7 +15,6 @@ use tower_lsp::lsp_types::Url;
 use super::anchors::{Extent, Placed};
 use super::{Ask, NEAR_TOKENS, Trip, Why, answer_tokens};
 use crate::documents::neighbours::{Lent, path};
-use crate::rooms::Rooms;
 
 /// Tokens set aside for what is typed before the answer, in models that count it among the text.
 const HEAD_TOKENS: usize = 128;

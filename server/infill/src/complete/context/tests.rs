@@ -10,6 +10,7 @@ use super::super::{Outcome, complete, prepare};
 use super::*;
 use crate::documents::Documents;
 use crate::models::settings::Choice;
+use crate::rooms::Rooms;
 
 const HERE: &str =
     "from keeper import feed\n\ndef evening(animals, hour):\n    feed(‸\n    return hour\n";
