@@ -8,12 +8,15 @@
 mod cache;
 #[cfg(any(test, feature = "fixture"))]
 pub(crate) mod faulty;
+mod inputs;
 mod pass;
 mod rooms;
+mod steps;
 mod weights;
 
 pub(crate) use cache::Cache;
 pub(crate) use rooms::Rooms;
+pub(crate) use steps::Steps;
 pub(crate) use weights::OnGpu;
 
 use crate::{

@@ -8,7 +8,7 @@ use crate::{
     checkpoint::{Need, Shape, needs},
     kernels::{
         cpu::Heads,
-        cuda::{attention_room, cache_bytes, has_size},
+        cuda::{attention_room, cache_bytes, choice_room, has_size},
     },
 };
 
@@ -21,6 +21,9 @@ pub(crate) const KEPT: u64 = 2 << 30;
 /// Tokens that caches are to have room for when a model is placed: four windows of an editor.
 pub(crate) const CACHED: usize = 8192;
 
+/// Numbers of a row that say which token it is and where it stands, its angles apart.
+const INPUTS: usize = 32;
+
 /// Bytes that a model needs of a GPU's memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vram {
@@ -28,6 +31,9 @@ pub struct Vram {
     pub layers: Vec<u64>,
     /// For the head and the norm before it.
     pub head: u64,
+    /// For the tables that tokens are looked up in besides the head, where that is the token embedding; elsewhere the
+    /// processor looks them up.
+    pub lookup: u64,
     /// For the keys and values of one token in one layer.
     pub token: u64,
     /// For what a pass computes in.
@@ -74,14 +80,11 @@ impl Vram {
             return Err("it has no heads".to_owned());
         };
         let mut layers = vec![0u64; config.layers];
-        let mut head = 0u64;
+        let (mut head, mut lookup) = (0u64, 0u64);
         for need in needs(config) {
             let bytes = match need.shape {
-                // Embeddings and tables are looked up by the processor; a tied one is the head besides.
-                _ if need.name == "token_embd.weight" && !config.tied => continue,
-                _ if need.name.ends_with("_embd.weight") && need.name != "token_embd.weight" => {
-                    continue;
-                }
+                _ if need.name.ends_with("_embd.weight") && !config.tied => continue,
+                Shape::Table(places, width) => 4 * (places * width) as u64,
                 Shape::Vector(length) => 4 * length as u64,
                 _ => matrix(&need)
                     .ok_or_else(|| format!("`{}` has parts with scales of their own", need.name))?,
@@ -92,6 +95,7 @@ impl Vram {
             });
             let sum = match layer.and_then(|layer| layers.get_mut(layer)) {
                 Some(layer) => layer,
+                None if matches!(need.shape, Shape::Table(..)) => &mut lookup,
                 None => &mut head,
             };
             *sum = sum.saturating_add(bytes);
@@ -103,7 +107,9 @@ impl Vram {
         };
         let fused = sizes.queries() + 2 * sizes.keys();
         let up = if config.gated { 2 } else { 1 } * config.inner;
+        // The last are ids, positions, angles and places in tables.
         let row = 4 * config.width + 2 * fused + sizes.queries() + up + config.inner;
+        let row = row + sizes.head_size + INPUTS;
         // Activations in f16 for the widest product.
         let widest = config.width.max(sizes.queries()).max(config.inner);
         let products = rows * (2 * widest.next_multiple_of(32) + 4);
@@ -120,12 +126,15 @@ impl Vram {
             rows
         };
         let attention = attention_room(parted, shape, config.context);
-        let numbers = rows * row + SIDE_BY_SIDE * config.vocabulary;
+        // Logits, and how likely they are beside the likeliest.
+        let numbers = rows * row + 2 * SIDE_BY_SIDE * config.vocabulary;
+        let choices = choice_room(SIDE_BY_SIDE, config.vocabulary);
         Ok(Vram {
             layers,
             head,
+            lookup,
             token: cache_bytes(1, 1, sizes.keys()) as u64,
-            workspace: (4 * numbers + products + attention) as u64,
+            workspace: (4 * numbers + choices + products + attention) as u64,
         })
     }
 
@@ -138,7 +147,8 @@ impl Vram {
 
     /// All of it, with so many tokens cached.
     pub fn total(&self, tokens: usize) -> u64 {
-        let fixed = self.head.saturating_add(self.workspace);
+        let fixed = self.head.saturating_add(self.lookup);
+        let fixed = fixed.saturating_add(self.workspace);
         let layers = self.layers.iter().copied();
         let weights = layers.fold(fixed, u64::saturating_add);
         weights.saturating_add(self.caches(tokens))
@@ -174,11 +184,12 @@ mod tests {
     fn layers_are_placed_as_long_as_they_fit() {
         let vram = Vram {
             layers: vec![100; 4],
-            head: 50,
+            head: 45,
+            lookup: 5,
             token: 2,
             workspace: 20,
         };
-        assert_eq!(vram.total(10), 4 * (100 + 20) + 50 + 20);
+        assert_eq!(vram.total(10), 4 * (100 + 20) + 45 + 5 + 20);
         let fit = |bytes| {
             let Split { layers, head } = vram.fit(bytes, 10);
             (layers, head)

@@ -3,7 +3,7 @@
 //! Takes another device and hands everything on to it; a [`Switch`] decides after how many launches there is no more room
 //! for anything, or the device is lost.
 
-use crate::kernels::cuda::{Buffer, Device, DeviceError, Launch, View};
+use crate::kernels::cuda::{Ask, Buffer, Device, DeviceError, Launch, Recording, View};
 use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -20,6 +20,9 @@ struct State {
     is_full: AtomicBool,
     /// Bytes that were ever asked for.
     asked: AtomicUsize,
+    recordings: AtomicUsize,
+    replays: AtomicUsize,
+    can_record: AtomicBool,
 }
 
 impl Switch {
@@ -28,10 +31,23 @@ impl Switch {
             launches: AtomicUsize::new(usize::MAX),
             is_full: AtomicBool::new(false),
             asked: AtomicUsize::new(0),
+            recordings: AtomicUsize::new(0),
+            replays: AtomicUsize::new(0),
+            can_record: AtomicBool::new(true),
         }))
     }
 
-    /// So many launches succeed from now on; then the device is lost.
+    /// Recordings that were made, and how often one was replayed.
+    pub fn recorded(&self) -> [usize; 2] {
+        [&self.0.recordings, &self.0.replays].map(|count| count.load(Ordering::Relaxed))
+    }
+
+    /// Whether the device records from now on.
+    pub fn records(&self, can_record: bool) {
+        self.0.can_record.store(can_record, Ordering::Relaxed);
+    }
+
+    /// So many launches succeed from now on, a replay being one; then the device is lost.
     pub fn lose_after(&self, launches: usize) {
         self.0.launches.store(launches, Ordering::Relaxed);
     }
@@ -109,5 +125,27 @@ impl<D: Device> Device for Faulty<D> {
     fn synchronize(&self) -> Result<(), DeviceError> {
         self.switch.alive()?;
         self.device.synchronize()
+    }
+
+    fn record(&self, ask: Ask) -> Option<Recording> {
+        self.switch.alive().ok()?;
+        if !self.switch.0.can_record.load(Ordering::Relaxed) {
+            return None;
+        }
+        // What is recorded is not launched yet.
+        let left = self.switch.0.launches.load(Ordering::Relaxed);
+        let recording = self.device.record(ask);
+        self.switch.0.launches.store(left, Ordering::Relaxed);
+        let made = usize::from(recording.is_some());
+        self.switch.0.recordings.fetch_add(made, Ordering::Relaxed);
+        recording
+    }
+
+    unsafe fn replay(&self, recording: &Recording) -> Result<(), DeviceError> {
+        self.switch.alive()?;
+        self.switch.0.launches.fetch_sub(1, Ordering::Relaxed);
+        self.switch.0.replays.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: what holds for this replay holds for the device behind.
+        unsafe { self.device.replay(recording) }
     }
 }

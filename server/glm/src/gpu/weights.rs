@@ -14,6 +14,7 @@ use crate::{
     layer::Matrix,
     vram::{CACHED, KEPT, Split, has_tiles},
 };
+use std::sync::Arc;
 
 /// A model's part on a GPU.
 pub(crate) struct OnGpu {
@@ -23,7 +24,11 @@ pub(crate) struct OnGpu {
     pub(super) norm: Option<Norm>,
     /// The head, if everything fits.
     pub(super) head: Option<Linear>,
+    /// What tokens are looked up in besides the head, if that is the token embedding.
+    pub(super) lookup: Option<Lookup>,
     pub(super) sizes: Sizes,
+    /// Tells these weights, while they are where they are, from all others.
+    pub(super) loaded: Arc<()>,
     /// Bytes of the weights and of what a pass computes in.
     taken: u64,
 }
@@ -42,6 +47,8 @@ pub(super) struct Sizes {
     pub(super) epsilon: f32,
     /// The weight of the normed input in each sum, where that is what a half is added to.
     pub(super) alpha: Option<f32>,
+    /// Whether the last layer's queries are learned.
+    pub(super) top_query: bool,
 }
 
 impl Sizes {
@@ -103,6 +110,14 @@ pub(super) struct Layer {
     pub(super) down: Linear,
 }
 
+/// Learned tables (places, width).
+pub(super) struct Lookup {
+    /// What is added to tokens' embeddings, for each row of positions.
+    pub(super) places: Vec<Buffer>,
+    /// What the last layer's queries come from.
+    pub(super) top_query: Option<Buffer>,
+}
+
 /// A matrix, with its bias if it has one.
 pub(super) struct Linear {
     /// Runs of outputs, each of one type.
@@ -123,6 +138,14 @@ impl Linear {
     pub(super) fn room(&self, rows: usize) -> usize {
         let rooms = self.parts.iter().map(|part| part.matrix.room(rows));
         rooms.max().unwrap_or(0)
+    }
+
+    /// All of it, if it is of one type: only such a matrix is looked up in.
+    pub(super) fn whole(&self) -> Option<&cuda::Matrix> {
+        match &self.parts[..] {
+            [Part { matrix, .. }] => Some(matrix),
+            _ => None,
+        }
     }
 
     /// out (rows, outputs) ← x (rows, inputs) · matrixᵀ + bias, with scratch memory.
@@ -189,14 +212,18 @@ impl OnGpu {
             progress(index as f32 / config.layers as f32);
             loader.layer(index, heads)
         };
+        let head = head.then(|| loader.head()).transpose()?;
+        let embedding = head.as_ref().filter(|_| config.tied);
+        let has_embedding = embedding.and_then(Linear::whole).is_some();
         let on_gpu = OnGpu {
+            lookup: has_embedding.then(|| loader.lookup()).transpose()?,
             layers: (0..layers).map(layer).collect::<Result<_, _>>()?,
             norm: match layers == config.layers {
                 true => Some(loader.norm("output_norm")?),
                 false => None,
             },
-            head: head.then(|| loader.head()).transpose()?,
             gpu: gpu.clone(),
+            loaded: Arc::default(),
             sizes: Sizes {
                 layers: config.layers,
                 width: config.width,
@@ -211,10 +238,12 @@ impl OnGpu {
                     Block::DeepNorm { alpha } => Some(alpha),
                     Block::PreNorm | Block::Sandwich => None,
                 },
+                top_query: config.top_query,
             },
             taken: vram.workspace
                 + vram.layers[..layers].iter().sum::<u64>()
-                + if head { vram.head } else { 0 },
+                + head.as_ref().map_or(0, |_| vram.head + vram.lookup),
+            head,
         };
         // What the driver has put off it says now.
         gpu.said(gpu.device.synchronize())?;
@@ -229,6 +258,11 @@ impl OnGpu {
     /// Whether the model's last layer is on the GPU.
     pub(super) fn has_last(&self) -> bool {
         self.layers.len() == self.sizes.layers
+    }
+
+    /// Whether tokens are looked up here.
+    pub(crate) fn looks_up(&self) -> bool {
+        self.lookup.is_some()
     }
 
     /// Whether nothing is left for the processor but looking up embeddings.
@@ -292,6 +326,25 @@ impl Loader<'_, '_> {
             false => "output",
         };
         self.linear(name, vocabulary, width, false)
+    }
+
+    fn lookup(&self) -> Result<Lookup, Error> {
+        let table = |name: &str| {
+            let (places, width) = (self.config.places(), self.config.width);
+            let numbers = self.checkpoint.table(name, places, width)?;
+            self.gpu.filled(&numbers)
+        };
+        let rows = match self.config.positions {
+            Positions::Learned { rows } => rows,
+            Positions::Rotary(_) => 0,
+        };
+        let names = ["position_embd.weight", "block_position_embd.weight"];
+        let places = names.into_iter().take(rows).map(table);
+        let top_query = || table("top_query_embd.weight");
+        Ok(Lookup {
+            places: places.collect::<Result<_, _>>()?,
+            top_query: self.config.top_query.then(top_query).transpose()?,
+        })
     }
 
     fn norm(&self, name: &str) -> Result<Norm, Error> {
