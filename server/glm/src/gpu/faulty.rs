@@ -20,6 +20,9 @@ struct State {
     is_full: AtomicBool,
     /// Bytes that were ever asked for.
     asked: AtomicUsize,
+    /// Uploads, and bytes that were downloaded.
+    uploads: AtomicUsize,
+    downloaded: AtomicUsize,
     recordings: AtomicUsize,
     replays: AtomicUsize,
     can_record: AtomicBool,
@@ -31,10 +34,17 @@ impl Switch {
             launches: AtomicUsize::new(usize::MAX),
             is_full: AtomicBool::new(false),
             asked: AtomicUsize::new(0),
+            uploads: AtomicUsize::new(0),
+            downloaded: AtomicUsize::new(0),
             recordings: AtomicUsize::new(0),
             replays: AtomicUsize::new(0),
             can_record: AtomicBool::new(true),
         }))
+    }
+
+    /// Uploads that were asked for, and bytes that were downloaded.
+    pub fn moved(&self) -> [usize; 2] {
+        [&self.0.uploads, &self.0.downloaded].map(|count| count.load(Ordering::Relaxed))
     }
 
     /// Recordings that were made, and how often one was replayed.
@@ -101,11 +111,14 @@ impl<D: Device> Device for Faulty<D> {
 
     fn upload(&self, from: &[u8], to: View) -> Result<(), DeviceError> {
         self.switch.alive()?;
+        self.switch.0.uploads.fetch_add(1, Ordering::Relaxed);
         self.device.upload(from, to)
     }
 
     fn download(&self, from: View, to: &mut [u8]) -> Result<(), DeviceError> {
         self.switch.alive()?;
+        let downloaded = &self.switch.0.downloaded;
+        downloaded.fetch_add(to.len(), Ordering::Relaxed);
         self.device.download(from, to)
     }
 
