@@ -102,34 +102,35 @@ fn tokens_are_chosen_as_from_the_logits() {
         let [_, split] = both(&config, Stored::F32, Weights::AsStored, split);
         for model in [cpu, whole, split] {
             let all = logits(&model, chunk(0, 12), &mut model.kv(), Want::All);
+            let eighth = logits(&model, chunk(0, 8), &mut model.kv(), Want::Last);
             let draws = [Draw::GREEDY, hot, Draw::GREEDY];
-            let mut caches = [model.kv(), model.kv(), model.kv(), model.kv()];
+            let mut caches = [model.kv(), model.kv(), model.kv()];
+            // So few rows that tensor cores, which round otherwise, have no part in it.
             let wants = [
-                Want::Last,
-                Want::Choices(&draws),
-                Want::None,
-                Want::Choices(&draws[..1]),
+                (8, Want::Last),
+                (12, Want::Choices(&draws)),
+                (8, Want::Choices(&draws[1..2])),
             ];
             let parts = caches.iter_mut().zip(wants);
             let mut parts: Vec<_> = parts
-                .map(|(kv, want)| Part {
-                    chunk: chunk(0, 12),
+                .map(|(kv, (end, want))| Part {
+                    chunk: chunk(0, end),
                     kv,
                     want,
                 })
                 .collect();
             let mut work = model.workspace();
             model.forward(&mut parts, &mut work, &mut || false).unwrap();
-            assert_near(work.logits(0).values, &all[11 * 100..], name);
-            let rows = [0, 1, 2, 3].map(|part| work.logits(part).rows);
-            assert_eq!(rows, [1, 0, 0, 0], "{name}");
+            assert_near(work.logits(0).values, &eighth, name);
+            let rows = [0, 1, 2].map(|part| work.logits(part).rows);
+            assert_eq!(rows, [1, 0, 0], "{name}");
             for (row, draw) in draws.into_iter().enumerate() {
                 let logits = &all[(9 + row) * 100..][..100];
                 let want = choose(logits, None, draw).unwrap();
                 assert_same(work.choice(1, row).unwrap(), want, name);
             }
-            let want = choose(&all[11 * 100..], None, Draw::GREEDY).unwrap();
-            assert_same(work.choice(3, 0).unwrap(), want, name);
+            let want = choose(&eighth, None, hot).unwrap();
+            assert_same(work.choice(2, 0).unwrap(), want, name);
         }
     }
 }
@@ -208,7 +209,7 @@ fn varied(model: &Model) -> Vec<Choice> {
         number: 0.7,
     };
     let work = &mut work;
-    for turn in 0..12 {
+    for turn in 0..3 {
         all.extend(step(model, work, &mut [&mut a], Draw::GREEDY).unwrap());
         all.extend(step(model, work, &mut [&mut b], hot).unwrap());
         all.extend(step(model, work, &mut [&mut c, &mut a], Draw::GREEDY).unwrap());
@@ -237,7 +238,7 @@ fn recorded_steps_are_those_that_were_not() {
         let recorded = varied(&model);
         let [recordings, replays] = switch.recorded();
         assert!(
-            recordings <= 16 && replays >= 40,
+            recordings <= 10 && replays >= 5,
             "{name}: {recordings}, {replays}"
         );
         let (model, switch) = counted(&config, 1);
