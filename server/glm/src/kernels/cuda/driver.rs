@@ -343,7 +343,7 @@ fn records() -> bool {
         b"cuGraphDestroy\0",
     ];
     // SAFETY: the library is there, for the driver has been asked for its version; functions are looked for and not called.
-    let has = |name: &&[u8]| unsafe { sys::culib().get::<unsafe extern "C" fn()>(name).is_ok() };
+    let has = |name: &&[u8]| unsafe { sys::culib().get::<unsafe extern "C" fn()>(*name).is_ok() };
     names.iter().all(has)
 }
 
