@@ -1,8 +1,9 @@
 //! One job on its way from prompt to answer.
 //!
-//! Takes a ticket and a session, tells what to run next, takes the tokens or the logits of it. First the tokens that the session
-//! holds already are replayed, then what is missing of the prompt is run, a chunk at a time, then token after token,
-//! with drafts where the text seems to repeat itself. When it gets its turn, and beside whom, is the thread's business.
+//! Takes a ticket and a session, tells what to run next, takes the tokens or the logits of it. First the tokens that the
+//! session holds already are replayed, then what is missing of the prompt is run, a chunk at a time, then token after
+//! token, with drafts where the text seems to repeat itself. When it gets its turn, and beside whom, is the thread's
+//! business.
 
 use crate::{
     Allowed, Answer, Ended, Flow, Job, Recall,
@@ -41,7 +42,9 @@ pub(crate) struct Run {
     fed: usize,
     drafter: Drafter,
     draft: Vec<u32>,
-    /// How the model is to choose a token, for each token that it may give in this pass; none if its logits are wanted.
+    /// Whether any token may come next, for all that its watch says.
+    is_free: bool,
+    /// How the model is to choose each token that this pass may give; none if its logits are wanted.
     draws: Vec<Draw>,
     /// The logits with what is recalled mixed in.
     mixed: Vec<f32>,
@@ -94,6 +97,7 @@ impl Run {
             fed: 0,
             drafter: Drafter::default(),
             draft: Vec::new(),
+            is_free: false,
             draws: Vec::new(),
             mixed: Vec::new(),
             ended: None,
@@ -168,7 +172,9 @@ impl Run {
             self.ended = (self.known == prompt).then_some(Ended::Length);
             return;
         }
-        if self.ticket.watch.allowed().is_none() {
+        let allowed = self.ticket.watch.allowed();
+        self.is_free = allowed == Allowed::Any;
+        if allowed.is_none() {
             self.ended = Some(Ended::Stuck);
         }
         while self.known == prompt && self.ended.is_none() {
@@ -293,7 +299,7 @@ impl Run {
         let part_a = self.session.part_a();
         let job = &self.ticket.job;
         self.draws.clear();
-        if job.recall.is_none() && self.ticket.watch.allowed() == Allowed::Any {
+        if job.recall.is_none() && self.is_free {
             let count = self.answer.ids.len();
             let places = count..=count + self.draft.len();
             self.draws.extend(places.map(|at| job.sampling.draw(at)));
@@ -366,8 +372,7 @@ impl Run {
     fn choose(&mut self, work: &Workspace, part: usize) -> usize {
         let is_chosen = !self.draws.is_empty();
         for agreed in 0.. {
-            let allowed = self.ticket.watch.allowed();
-            if is_chosen && agreed > 0 && allowed != Allowed::Any {
+            if is_chosen && agreed > 0 && !self.is_free {
                 // The model chose from all tokens, and its logits were not asked for.
                 return agreed;
             }
@@ -434,10 +439,10 @@ impl Run {
             Some(Ended::Watch)
         } else if is_last {
             Some(Ended::Length)
-        } else if watch.allowed().is_none() {
-            Some(Ended::Stuck)
         } else {
-            None
+            let allowed = watch.allowed();
+            self.is_free = allowed == Allowed::Any;
+            allowed.is_none().then_some(Ended::Stuck)
         };
     }
 }

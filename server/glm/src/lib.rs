@@ -1,8 +1,8 @@
 //! The GLM family: configuration, layers, checkpoints, kernels.
 //!
-//! Takes a GGUF checkpoint and token ids with their two positions, gives logits, or tokens chosen from them. Read [`Model::forward`] first:
-//! it goes from the ids to the logits, and each step is one file. What runs is our own kernels ([`kernels`]) on plain
-//! slices; candle-core reads and converts the quantized types.
+//! Takes a GGUF checkpoint and token ids with their two positions, gives logits, or tokens chosen from them. Read
+//! [`Model::forward`] first: it goes from the ids to the logits, and each step is one file. What runs is our own kernels
+//! ([`kernels`]) on plain slices; candle-core reads and converts the quantized types.
 //!
 //! Does not know what a token means, what a prompt is, or when to stop: `vocab`, `prompt` and `engine` do.
 

@@ -313,8 +313,9 @@ impl Model {
     }
 
     /// Runs several sequences' chunks in one pass, each after the tokens in its cache; [`Workspace::logits`] has the
-    /// logits wanted, [`Workspace::choice`] the tokens. `between` is called on the calling thread before each layer; once it says true the pass ends with
-    /// [`Error::Halted`]. It may itself run another pass, with another workspace and other caches. After any error
+    /// logits wanted, [`Workspace::choice`] the tokens. `between` is called on the calling thread before each layer, or
+    /// once before several that a GPU is asked for as a whole; once it says true the pass ends with [`Error::Halted`]. It
+    /// may itself run another pass, with another workspace and other caches. After any error
     /// every cache is as before.
     pub fn forward(
         &self,

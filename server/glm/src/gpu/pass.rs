@@ -1,8 +1,9 @@
 //! A pass through the layers that are on a GPU.
 //!
 //! Takes the tokens of all parts, or their rows where the processor has looked them up, and their caches; gives the rows
-//! after the last layer there, or the logits or tokens that are wanted. Everything is asked for in one queue and waited for once, at the end; so `between` is heard before each
-//! layer is asked for, which is long before it runs.
+//! after the last layer there, or the logits or tokens that are wanted. Everything is asked for in one queue and waited for
+//! once, at the end; so `between` is heard before each layer is asked for, which is long before it runs, and once where a
+//! pass of few rows is asked for as a whole.
 
 use super::{
     Cache, OnGpu,
@@ -28,8 +29,8 @@ use crate::{
 /// Rows of a sequence up to which attention needs room for their parts, and rows of a tile, as in `attention.rs`.
 const FEW_ROWS: usize = 16;
 const TILE: usize = 64;
-/// Rows up to which a pass is asked for at once: those of a step with a draft. To launch its kernels takes longer than to run
-/// them.
+/// Rows up to which a pass is asked for as a whole: those of a step with a draft. To launch its kernels one by one takes
+/// longer than to run them.
 const FEW: usize = 8;
 
 impl OnGpu {
@@ -39,8 +40,9 @@ impl OnGpu {
     }
 
     /// Runs the layers on all parts' tokens, whose rows are in `work.states.x` unless they are looked up here; puts there
-    /// what comes out: all rows, or after the model's last layer those that are kept. With the head here, it is their logits that come out, into `work.logits`, or the tokens chosen
-    /// from them, into `work.choices`. All keys and values are cached.
+    /// what comes out: all rows, or after the model's last layer those that are kept. With the head here, it is their
+    /// logits that come out, into `work.logits`, or the tokens chosen from them, into `work.choices`. All keys and values
+    /// are cached.
     pub(crate) fn forward(
         &self,
         parts: &mut [Part<'_>],
@@ -219,7 +221,7 @@ impl Run<'_> {
         self.rooms.view(room, rows * self.on.sizes.width)
     }
 
-    /// Asks for all of it in one go, which is recorded if there are more such passes.
+    /// Asks for all of it as a whole, which is recorded if there are more such passes.
     fn ask_at_once(
         &self,
         steps: &mut Steps,

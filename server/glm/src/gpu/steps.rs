@@ -1,7 +1,8 @@
 //! Passes of few rows that were recorded, so that the next one of the same shape is asked for at once.
 //!
-//! Takes how a pass is asked for and what of it stays in the arguments of its launches; asks for it piece by piece the first
-//! time, records it the second, and replays that from then on. What differs between passes of one shape lies in their inputs.
+//! Takes how a pass is asked for and what of it stays in the arguments of its launches; asks for it piece by piece the
+//! first time, records it the second, and replays that from then on. What differs between passes of one shape lies in
+//! their inputs.
 
 use crate::kernels::cuda::{Ask, Device, DeviceError, Recording};
 use std::{collections::HashMap, sync::Arc};

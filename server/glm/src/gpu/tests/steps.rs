@@ -173,7 +173,8 @@ fn a_position_past_the_last_is_told_where_tables_are_on_the_gpu() {
     }
 }
 
-/// One copy there, and a token with its probabilities back. Where the processor looks tokens up, their rows are another copy.
+/// One copy there, and a token with its probabilities back. Where the processor looks tokens up, their rows are another
+/// copy.
 #[test]
 fn little_moves_for_a_step() {
     for config in members() {

@@ -226,9 +226,9 @@ pub trait Device {
     /// Waits until all is done, and tells what went wrong since the last time.
     fn synchronize(&self) -> Result<(), DeviceError>;
 
-    /// Records the launches and copies on the device that `ask` asks for, instead of doing them; `ask` asks for nothing else.
-    /// None if the device cannot record that: then it is to be asked for as ever, and that will tell what is wrong, if
-    /// anything is.
+    /// Records the launches and copies on the device that `ask` asks for, instead of doing them; `ask` asks for nothing
+    /// else. None if the device cannot record that: then it is to be asked for as ever, and that will tell what is wrong,
+    /// if anything is.
     fn record(&self, ask: Ask) -> Option<Recording>;
 
     /// Asks for all that was recorded.
