@@ -430,17 +430,17 @@ impl Model {
     fn check(&self, parts: &[Part<'_>]) -> Result<(), Error> {
         for Part { chunk, want, .. } in parts {
             let count = chunk.ids.len();
-            if want.rows(count) > count {
-                return Err(Error::Input(format!(
-                    "{} tokens were to be chosen from {count} rows of logits",
-                    want.rows(count)
-                )));
-            }
             if count == 0 || chunk.positions.iter().any(|row| row.len() != count) {
                 return Err(Error::Input(format!(
                     "a chunk of {count} tokens came with {} and {} positions",
                     chunk.positions[0].len(),
                     chunk.positions[1].len()
+                )));
+            }
+            if want.rows(count) > count {
+                return Err(Error::Input(format!(
+                    "{} tokens were to be chosen from {count} rows of logits",
+                    want.rows(count)
                 )));
             }
             let vocabulary = self.config.vocabulary;

@@ -104,7 +104,7 @@ impl OnGpu {
             }
         }
         match rows <= FEW {
-            true => run.ask_at_once(steps, between)?,
+            true => run.ask_whole(steps, between)?,
             false => run.ask(between)?,
         }
         let out = if self.has_last() { kept } else { rows };
@@ -222,11 +222,7 @@ impl Run<'_> {
     }
 
     /// Asks for all of it as a whole, which is recorded if there are more such passes.
-    fn ask_at_once(
-        &self,
-        steps: &mut Steps,
-        between: &mut dyn FnMut() -> bool,
-    ) -> Result<(), Error> {
+    fn ask_whole(&self, steps: &mut Steps, between: &mut dyn FnMut() -> bool) -> Result<(), Error> {
         if between() {
             return Err(Error::Halted);
         }
