@@ -292,6 +292,39 @@ fn models_in_one_workspace_do_not_share_recordings() {
     assert_eq!(together, alone);
 }
 
+/// Rooms and caches stay while the weights are away, which come back to other addresses.
+#[test]
+fn steps_are_recorded_anew_for_weights_that_came_back() {
+    for config in members() {
+        let name = config.architecture.name();
+        let run = |leave: bool| {
+            let (mut model, switch) = counted(&config, 1);
+            let weights = switch.held();
+            let mut work = model.workspace();
+            let mut sequence = Sequence::new(&model, 0, 9);
+            let mut all = Vec::new();
+            for turn in 0..8 {
+                if leave && turn == 4 {
+                    let held = switch.held();
+                    model.suspend().unwrap();
+                    assert_eq!(switch.held(), held - weights, "{name}: all weights left");
+                    model.resume().unwrap();
+                    assert_eq!(switch.held(), held, "{name}");
+                }
+                let next = step(&model, &mut work, &mut [&mut sequence], Draw::GREEDY);
+                all.extend(next.unwrap());
+            }
+            (all, switch.recorded())
+        };
+        let (stayed, recorded) = run(false);
+        // The prompt has too many rows, and the first step is only seen.
+        assert_eq!(recorded, [1, 6], "{name}");
+        let (came_back, recorded) = run(true);
+        assert_eq!(recorded, [2, 5], "{name}");
+        assert_eq!(came_back, stayed, "{name}");
+    }
+}
+
 #[test]
 fn a_fault_in_a_replay_is_told_and_the_caches_are_as_before() {
     let config = members().nth(3).unwrap();
