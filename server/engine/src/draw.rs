@@ -3,6 +3,8 @@
 //! A number depends on the seed and on the token's place in its answer and on nothing else, so that an answer is the
 //! same whatever else the engine does. (SplitMix64; Steele, Lea and Flood 2014.)
 
+use glm::Draw;
+
 /// How the tokens of an answer are chosen.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sampling {
@@ -39,28 +41,6 @@ impl Sampling {
 impl Default for Sampling {
     fn default() -> Sampling {
         Sampling::GREEDY
-    }
-}
-
-/// How one token is chosen. From the same logits, the same draw always takes the same token.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Draw {
-    /// 0 takes the likeliest token; the other fields are 0 then.
-    pub(crate) temperature: f32,
-    pub(crate) top_p: f32,
-    /// From 0 to 1, less than 1: how far up the probabilities to go.
-    pub(crate) number: f64,
-}
-
-impl Draw {
-    pub(crate) const GREEDY: Draw = Draw {
-        temperature: 0.0,
-        top_p: 0.0,
-        number: 0.0,
-    };
-
-    pub(crate) fn is_greedy(&self) -> bool {
-        self.temperature == 0.0
     }
 }
 

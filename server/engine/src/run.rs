@@ -1,18 +1,19 @@
 //! One job on its way from prompt to answer.
 //!
-//! Takes a ticket and a session, tells what to run next, takes the logits of it. First the tokens that the session
-//! holds already are replayed, then what is missing of the prompt is run, a chunk at a time, then token after token,
-//! with drafts where the text seems to repeat itself. When it gets its turn, and beside whom, is the thread's business.
+//! Takes a ticket and a session, tells what to run next, takes the tokens or the logits of it. First the tokens that the
+//! session holds already are replayed, then what is missing of the prompt is run, a chunk at a time, then token after
+//! token, with drafts where the text seems to repeat itself. When it gets its turn, and beside whom, is the thread's
+//! business.
 
 use crate::{
-    Answer, Ended, Flow, Job, Recall,
+    Allowed, Answer, Ended, Flow, Job, Recall,
     job::Rank,
     queue::{Cancel, Ticket},
     sample::Choice,
     session::{self, Session, places},
     speculate::{self, Drafter},
 };
-use glm::{Chunk, KvCache, Logits, Model, Part, Want};
+use glm::{Chunk, Draw, KvCache, Model, Part, Want, Workspace};
 use std::time::{Duration, Instant};
 
 /// Tokens of a prompt that another sequence must have run beyond what a job's own session has, so that they are copied:
@@ -41,6 +42,10 @@ pub(crate) struct Run {
     fed: usize,
     drafter: Drafter,
     draft: Vec<u32>,
+    /// Whether any token may come next, for all that its watch says.
+    is_free: bool,
+    /// How the model is to choose each token that this pass may give; none if its logits are wanted.
+    draws: Vec<Draw>,
     /// The logits with what is recalled mixed in.
     mixed: Vec<f32>,
     answer: Answer,
@@ -92,6 +97,8 @@ impl Run {
             fed: 0,
             drafter: Drafter::default(),
             draft: Vec::new(),
+            is_free: false,
+            draws: Vec::new(),
             mixed: Vec::new(),
             ended: None,
         }
@@ -165,7 +172,9 @@ impl Run {
             self.ended = (self.known == prompt).then_some(Ended::Length);
             return;
         }
-        if self.ticket.watch.allowed().is_none() {
+        let allowed = self.ticket.watch.allowed();
+        self.is_free = allowed == Allowed::Any;
+        if allowed.is_none() {
             self.ended = Some(Ended::Stuck);
         }
         while self.known == prompt && self.ended.is_none() {
@@ -288,6 +297,13 @@ impl Run {
     /// The pass for what was planned.
     pub(crate) fn part(&mut self) -> (Part<'_>, Flight<'_>) {
         let part_a = self.session.part_a();
+        let job = &self.ticket.job;
+        self.draws.clear();
+        if job.recall.is_none() && self.is_free {
+            let count = self.answer.ids.len();
+            let places = count..=count + self.draft.len();
+            self.draws.extend(places.map(|at| job.sampling.draw(at)));
+        }
         let (kv, ids, positions) = self.session.split();
         let start = kv.len();
         let end = start + self.fed;
@@ -298,8 +314,10 @@ impl Run {
             part_a,
             shared: start + self.fed.div_ceil(2),
         };
-        let want = if end < ids.len() || self.ticket.job.max_tokens == 0 {
+        let want = if end < ids.len() || job.max_tokens == 0 {
             Want::None
+        } else if !self.draws.is_empty() {
+            Want::Choices(&self.draws)
         } else if self.draft.is_empty() {
             Want::Last
         } else {
@@ -313,8 +331,8 @@ impl Run {
         (Part { chunk, kv, want }, flight)
     }
 
-    /// Takes what the pass gave. True if a token was chosen from it.
-    pub(crate) fn take(&mut self, logits: Logits, took: Duration) -> bool {
+    /// Takes what the pass gave, of which it was the `part`th part. True if a token was chosen from it.
+    pub(crate) fn take(&mut self, work: &Workspace, part: usize, took: Duration) -> bool {
         let prompt = self.ticket.job.ids.len();
         let whole = self.session.len();
         let drafted = self.draft.len();
@@ -333,8 +351,13 @@ impl Run {
             return false;
         }
         let began = Instant::now();
-        let agreed = self.choose(&logits, logits.rows - 1 - drafted);
-        self.session.kv.truncate(run + agreed);
+        let agreed = self.choose(work, part);
+        let mut kept = run + agreed;
+        if self.ended.is_none() {
+            // The last token is run next, again if its row was of no use.
+            kept = kept.min(self.session.len() - 1);
+        }
+        self.session.kv.truncate(kept);
         if drafted > 0 {
             self.answer.drafted += drafted;
             self.answer.accepted += agreed;
@@ -344,27 +367,20 @@ impl Run {
         true
     }
 
-    /// Chooses a token from row `first`, and one from each row after it, as long as they are those of the draft. Gives
-    /// how many were.
-    fn choose(&mut self, logits: &Logits, first: usize) -> usize {
+    /// Chooses a token from the row of the last token that is no draft, and one from each row after it, as long as they
+    /// are those of the draft. Gives how many were.
+    fn choose(&mut self, work: &Workspace, part: usize) -> usize {
+        let is_chosen = !self.draws.is_empty();
         for agreed in 0.. {
-            let allowed = self.ticket.watch.allowed();
+            if is_chosen && agreed > 0 && !self.is_free {
+                // The model chose from all tokens, and its logits were not asked for.
+                return agreed;
+            }
             let count = self.answer.ids.len();
             let draw = self.ticket.job.sampling.draw(count);
-            let row = first + agreed;
-            let choice = match &self.ticket.job.recall {
-                None => Choice::make(logits, row, allowed, draw, 0),
-                Some(recall) => {
-                    self.mixed.clear();
-                    self.mixed.extend_from_slice(logits.row(row));
-                    recall.blend(&self.answer.ids, &mut self.mixed);
-                    let mixed = Logits {
-                        rows: 1,
-                        vocab: logits.vocab,
-                        values: &self.mixed,
-                    };
-                    Choice::make(&mixed, 0, allowed, draw, recall.print())
-                }
+            let choice = match is_chosen {
+                true => work.choice(part, agreed).map(|it| Choice::of(it, draw)),
+                false => self.choose_here(work, part, agreed, draw),
             };
             let Some(choice) = choice else {
                 self.fail("the model gave no finite number; its weights are damaged".to_owned());
@@ -381,6 +397,27 @@ impl Run {
             }
         }
         unreachable!("a draft ends")
+    }
+
+    /// Chooses a token from the logits of that row, counted from the one of the last token that is no draft.
+    fn choose_here(
+        &mut self,
+        work: &Workspace,
+        part: usize,
+        row: usize,
+        draw: Draw,
+    ) -> Option<Choice> {
+        let logits = work.logits(part);
+        let first = logits.rows - 1 - self.draft.len();
+        let row = logits.row(first + row);
+        let allowed = self.ticket.watch.allowed();
+        let Some(recall) = &self.ticket.job.recall else {
+            return Choice::make(row, allowed, draw, 0);
+        };
+        self.mixed.clear();
+        self.mixed.extend_from_slice(row);
+        recall.blend(&self.answer.ids, &mut self.mixed);
+        Choice::make(&self.mixed, allowed, draw, recall.print())
     }
 
     /// The next token of the answer has come; the log-probabilities are its own and that of the best other one.
@@ -402,10 +439,10 @@ impl Run {
             Some(Ended::Watch)
         } else if is_last {
             Some(Ended::Length)
-        } else if watch.allowed().is_none() {
-            Some(Ended::Stuck)
         } else {
-            None
+            let allowed = watch.allowed();
+            self.is_free = allowed == Allowed::Any;
+            allowed.is_none().then_some(Ended::Stuck)
         };
     }
 }

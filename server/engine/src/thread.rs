@@ -418,8 +418,7 @@ impl Desk {
             Ok(()) => {
                 let mut has_chosen = false;
                 for (part, run) in batch.iter_mut().enumerate() {
-                    let logits = work.logits(part);
-                    guard(run, |run| has_chosen |= run.take(logits, took));
+                    guard(run, |run| has_chosen |= run.take(work, part, took));
                 }
                 if has_chosen {
                     self.tally.step(rank);

@@ -1,21 +1,25 @@
 //! Models on GPUs: which ones, what of a model is where, and its passes.
 //!
 //! Takes a checkpoint and as much of the GPUs' memory as it may have, keeps the first layers there, quantized as they
-//! are stored, and the head if all fits; [`Stages`] are the GPUs in the order of their layers. Takes the hidden states of
-//! a pass as the processor has looked them up, gives them after its layers, or the logits. What does not fit, and what no
-//! kernel is written for, the processor runs. The engine sees none of this but errors that name the device.
+//! are stored, and the head if all fits; [`Stages`] are the GPUs in the order of their layers. Takes the tokens of a pass,
+//! or their hidden states as the processor has looked them up, gives these after its layers, or the logits, or the tokens
+//! chosen from them. What does not fit, and what no kernel is written for, the processor runs. The engine sees none of this
+//! but errors that name the device.
 
 mod cache;
 #[cfg(any(test, feature = "fixture"))]
 pub(crate) mod faulty;
+mod inputs;
 mod pass;
 mod rooms;
 mod stages;
+mod steps;
 mod weights;
 
 pub(crate) use cache::Cache;
 pub(crate) use rooms::Rooms;
 pub(crate) use stages::Stages;
+pub(crate) use steps::Steps;
 
 use crate::{
     Error,

@@ -1,12 +1,13 @@
 //! The GLM family: configuration, layers, checkpoints, kernels.
 //!
-//! Takes a GGUF checkpoint and token ids with their two positions, gives logits. Read [`Model::forward`] first:
-//! it goes from the ids to the logits, and each step is one file. What runs is our own kernels ([`kernels`]) on plain
-//! slices; candle-core reads and converts the quantized types.
+//! Takes a GGUF checkpoint and token ids with their two positions, gives logits, or tokens chosen from them. Read
+//! [`Model::forward`] first: it goes from the ids to the logits, and each step is one file. What runs is our own kernels
+//! ([`kernels`]) on plain slices; candle-core reads and converts the quantized types.
 //!
 //! Does not know what a token means, what a prompt is, or when to stop: `vocab`, `prompt` and `engine` do.
 
 pub mod checkpoint;
+mod choice;
 mod config;
 mod device;
 mod error;
@@ -24,6 +25,7 @@ mod weights;
 mod workspace;
 
 pub use checkpoint::{GgufTokenizer, Info, Memory, Source, TensorInfo, inspect, quantize, verify};
+pub use choice::{Choice, Draw, choose, greedy};
 pub use config::{
     Activation, Architecture, Attention, Block, Config, Experts, Grouped, Guidance, Latent,
     LineWeights, Norm, Pairs, Positions, RecallWeights, Rotary, Yarn,

@@ -1,10 +1,10 @@
 //! A model: embedding, positions, layers, head.
 //!
-//! Takes a checkpoint once, then chunks of tokens with their positions and a KV cache; gives logits. What the tokens
-//! mean and which token comes next is for others.
+//! Takes a checkpoint once, then chunks of tokens with their positions and a KV cache; gives logits, or tokens chosen from
+//! them as the caller says. What the tokens mean, and whether what is chosen is what comes next, is for others.
 
 use crate::{
-    Config, Device, Error, Guidance, KvCache, Source, Weights,
+    Config, Device, Draw, Error, Guidance, KvCache, Source, Weights,
     checkpoint::{Checkpoint, GgufTokenizer},
     gpu::Stages,
     kernels::{
@@ -34,7 +34,8 @@ pub struct Model {
     guidance: Guidance,
     tokenizer: Option<String>,
     gguf_tokenizer: Option<GgufTokenizer>,
-    embedding: Matrix,
+    /// What tokens are looked up in, unless that is on a GPU.
+    embedding: Option<Matrix>,
     positions: Positions,
     /// The first layers, if they are on GPUs, and the head if all layers are.
     gpus: Option<Stages>,
@@ -62,25 +63,38 @@ pub struct Chunk<'a> {
     pub prefix: usize,
 }
 
-/// Which rows of logits are wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Want {
-    /// None: the tokens only go into the cache, and the head is not run.
+/// What is wanted of a chunk.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Want<'a> {
+    /// Nothing: the tokens only go into the cache, and the head is not run.
     None,
-    /// The last token's.
+    /// The last token's logits.
     Last,
-    /// Every token's.
+    /// Every token's logits.
     All,
+    /// The token chosen from each of the last tokens' logits, one a draw, and not the logits, which then stay on the
+    /// device that made them.
+    Choices(&'a [Draw]),
 }
 
-impl Want {
+impl<'a> Want<'a> {
     /// Rows of logits for a chunk of that many tokens.
     fn rows(self, tokens: usize) -> usize {
         match self {
             Want::None => 0,
             Want::Last => 1,
             Want::All => tokens,
+            Want::Choices(draws) => draws.len(),
         }
+    }
+
+    /// How a token is chosen from each row of logits, where one is.
+    fn draws(self, rows: usize) -> impl Iterator<Item = Option<Draw>> + 'a {
+        let draws = match self {
+            Want::Choices(draws) => draws,
+            Want::None | Want::Last | Want::All => &[],
+        };
+        (0..rows).map(|row| draws.get(row).copied())
     }
 }
 
@@ -91,8 +105,8 @@ pub struct Part<'a> {
     pub chunk: Chunk<'a>,
     /// The cache of their sequence.
     pub kv: &'a mut KvCache,
-    /// Which of their logits are wanted.
-    pub want: Want,
+    /// What is wanted of them.
+    pub want: Want<'a>,
 }
 
 impl Part<'_> {
@@ -171,6 +185,8 @@ impl Model {
         };
         let first = gpus.as_ref().map_or(0, Stages::layers);
         let has_head = !config.tied && !gpus.as_ref().is_some_and(Stages::is_whole);
+        let looks_up = !gpus.as_ref().is_some_and(Stages::looks_up);
+        let embedding = || matrix("token_embd.weight");
         let top_query = || table(checkpoint, "top_query_embd.weight", &config);
         Ok(Model {
             origin,
@@ -180,7 +196,7 @@ impl Model {
             guidance: Guidance::read(checkpoint)?,
             tokenizer: own("tokenizer.huggingface.json")?,
             gguf_tokenizer: checkpoint.tokenizer(),
-            embedding: matrix("token_embd.weight")?,
+            embedding: looks_up.then(embedding).transpose()?,
             positions: Positions::load(checkpoint, &config)?,
             layers: (first..config.layers)
                 .map(layer)
@@ -328,8 +344,9 @@ impl Model {
     }
 
     /// Runs several sequences' chunks in one pass, each after the tokens in its cache; [`Workspace::logits`] has the
-    /// logits wanted. `between` is called on the calling thread before each layer; once it says true the pass ends with
-    /// [`Error::Halted`]. It may itself run another pass, with another workspace and other caches. After any error
+    /// logits wanted, [`Workspace::choice`] the tokens. `between` is called on the calling thread before each layer, or
+    /// once before several that a GPU is asked for as a whole; once it says true the pass ends with [`Error::Halted`]. It
+    /// may itself run another pass, with another workspace and other caches. After any error
     /// every cache is as before.
     pub fn forward(
         &self,
@@ -379,7 +396,9 @@ impl Model {
             if self.top_query.is_none() {
                 self.close(&mut work.states, kept);
             }
-            let head = self.head.as_ref().unwrap_or(&self.embedding);
+            let head = self.head.as_ref().or(self.embedding.as_ref());
+            // Where the embedding is on a GPU, the head is, too, and has been run there.
+            let head = head.expect("the processor has the head that it runs");
             let (logits, states, products) = work.logits_mut(kept);
             let x = Rows::new(&states.x[..kept * self.config.width], self.config.width);
             head.multiply(x, &[], logits, products, &self.pool)?;
@@ -389,7 +408,8 @@ impl Model {
         Ok(())
     }
 
-    /// Looks up the parts' embeddings, positions and masks; gives how many rows they have together.
+    /// Looks up the parts' embeddings, unless a GPU does, their positions and masks; gives how many rows they have
+    /// together.
     fn begin(&self, parts: &[Part<'_>], work: &mut Workspace) -> Result<usize, Error> {
         let width = self.config.width;
         let rows = parts.iter().map(|part| part.chunk.ids.len()).sum();
@@ -404,16 +424,22 @@ impl Model {
             } = part.chunk;
             let prefix = if self.config.prefix { prefix } else { 0 };
             let kept = part.want.rows(ids.len());
+            work.draws.extend(part.want.draws(kept));
             work.spans.push(Span {
                 first,
                 mask: Mask::new(prefix, part.kv.len(), ids.len())?,
                 kept,
             });
             let (mine, others) = x.split_at_mut(ids.len() * width);
-            for (&id, x) in ids.iter().zip(mine.chunks_exact_mut(width)) {
-                self.embedding.row(id as usize, x)?;
+            match &self.embedding {
+                Some(embedding) => {
+                    for (&id, x) in ids.iter().zip(mine.chunks_exact_mut(width)) {
+                        embedding.row(id as usize, x)?;
+                    }
+                    self.positions.add(mine, width, positions)?;
+                }
+                None => self.positions.check(positions)?,
             }
-            self.positions.add(mine, width, positions)?;
             self.positions.turn(positions, &mut work.turns);
             if let Some(table) = &self.top_query {
                 for &position in &positions[0][ids.len() - kept..] {
@@ -436,13 +462,19 @@ impl Model {
     }
 
     fn check(&self, parts: &[Part<'_>]) -> Result<(), Error> {
-        for Part { chunk, .. } in parts {
+        for Part { chunk, want, .. } in parts {
             let count = chunk.ids.len();
             if count == 0 || chunk.positions.iter().any(|row| row.len() != count) {
                 return Err(Error::Input(format!(
                     "a chunk of {count} tokens came with {} and {} positions",
                     chunk.positions[0].len(),
                     chunk.positions[1].len()
+                )));
+            }
+            if want.rows(count) > count {
+                return Err(Error::Input(format!(
+                    "{} tokens were to be chosen from {count} rows of logits",
+                    want.rows(count)
                 )));
             }
             let vocabulary = self.config.vocabulary;

@@ -45,6 +45,18 @@ impl Positions {
         Ok(())
     }
 
+    /// Whether the tables have all positions, where there are tables.
+    pub(crate) fn check(&self, rows: [&[u32]; 2]) -> Result<(), Error> {
+        let Positions::Learned(tables) = self else {
+            return Ok(());
+        };
+        let mut places = tables.iter().zip(rows);
+        places.try_for_each(|(table, positions)| {
+            let mut positions = positions.iter();
+            positions.try_for_each(|&position| look_up(table, position).map(|_| ()))
+        })
+    }
+
     /// Appends the angles of the positions, where queries and keys are turned.
     pub(crate) fn turn(&self, rows: [&[u32]; 2], turns: &mut Turns) {
         if let Positions::Rotary(rotary) = self {

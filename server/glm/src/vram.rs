@@ -8,7 +8,7 @@ use crate::{
     checkpoint::{Need, Shape, needs},
     kernels::{
         cpu::Heads,
-        cuda::{attention_room, cache_bytes, has_size},
+        cuda::{attention_room, cache_bytes, choice_room, has_size},
     },
 };
 
@@ -21,6 +21,9 @@ pub(crate) const KEPT: u64 = 2 << 30;
 /// Tokens that caches are to have room for when a model is placed: four windows of an editor.
 pub(crate) const CACHED: usize = 8192;
 
+/// Numbers of a row that say which token it is and where it stands, its angles apart.
+const INPUTS: usize = 32;
+
 /// Bytes that a model needs of a GPU's memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vram {
@@ -28,6 +31,9 @@ pub struct Vram {
     pub layers: Vec<u64>,
     /// For the head and the norm before it.
     pub head: u64,
+    /// For the tables that tokens are looked up in besides the head, where that is the token embedding and all layers are
+    /// on one GPU; elsewhere the processor looks them up.
+    pub lookup: u64,
     /// For the keys and values of one token in one layer.
     pub token: u64,
     /// For what a pass computes in.
@@ -74,14 +80,11 @@ impl Vram {
             return Err("it has no heads".to_owned());
         };
         let mut layers = vec![0u64; config.layers];
-        let mut head = 0u64;
+        let (mut head, mut lookup) = (0u64, 0u64);
         for need in needs(config) {
             let bytes = match need.shape {
-                // Embeddings and tables are looked up by the processor; a tied one is the head besides.
-                _ if need.name == "token_embd.weight" && !config.tied => continue,
-                _ if need.name.ends_with("_embd.weight") && need.name != "token_embd.weight" => {
-                    continue;
-                }
+                _ if need.name.ends_with("_embd.weight") && !config.tied => continue,
+                Shape::Table(places, width) => 4 * (places * width) as u64,
                 Shape::Vector(length) => 4 * length as u64,
                 _ => matrix(&need)
                     .ok_or_else(|| format!("`{}` has parts with scales of their own", need.name))?,
@@ -92,6 +95,7 @@ impl Vram {
             });
             let sum = match layer.and_then(|layer| layers.get_mut(layer)) {
                 Some(layer) => layer,
+                None if matches!(need.shape, Shape::Table(..)) => &mut lookup,
                 None => &mut head,
             };
             *sum = sum.saturating_add(bytes);
@@ -103,7 +107,9 @@ impl Vram {
         };
         let fused = sizes.queries() + 2 * sizes.keys();
         let up = if config.gated { 2 } else { 1 } * config.inner;
+        // The last are ids, positions, angles and places in tables.
         let row = 4 * config.width + 2 * fused + sizes.queries() + up + config.inner;
+        let row = row + sizes.head_size + INPUTS;
         // Activations in f16 for the widest product.
         let widest = config.width.max(sizes.queries()).max(config.inner);
         let products = rows * (2 * widest.next_multiple_of(32) + 4);
@@ -120,12 +126,15 @@ impl Vram {
             rows
         };
         let attention = attention_room(parted, shape, config.context);
-        let numbers = rows * row + SIDE_BY_SIDE * config.vocabulary;
+        // Logits, and how likely they are beside the likeliest.
+        let numbers = rows * row + 2 * SIDE_BY_SIDE * config.vocabulary;
+        let choices = choice_room(SIDE_BY_SIDE, config.vocabulary);
         Ok(Vram {
             layers,
             head,
+            lookup,
             token: cache_bytes(1, 1, sizes.keys()) as u64,
-            workspace: (4 * numbers + products + attention) as u64,
+            workspace: (4 * numbers + choices + products + attention) as u64,
         })
     }
 
@@ -138,10 +147,18 @@ impl Vram {
 
     /// All of it, with so many tokens cached.
     pub fn total(&self, tokens: usize) -> u64 {
-        let fixed = self.head.saturating_add(self.workspace);
+        let fixed = self.head.saturating_add(self.lookup);
+        let fixed = fixed.saturating_add(self.workspace);
         let layers = self.layers.iter().copied();
         let weights = layers.fold(fixed, u64::saturating_add);
         weights.saturating_add(self.caches(tokens))
+    }
+
+    /// What comes with the last layer on a GPU that has those from layer `first` on: the head, and the tables that tokens
+    /// are looked up in if that is all of the model.
+    pub(crate) fn end(&self, first: usize) -> u64 {
+        let lookup = if first == 0 { self.lookup } else { 0 };
+        self.head.saturating_add(lookup)
     }
 
     /// How much of the model from layer `first` on fits into so many bytes, with so many tokens cached. The head comes
@@ -158,7 +175,7 @@ impl Vram {
         let has_last = layers == rest.len() && layers > 0;
         Split {
             layers,
-            head: has_last && used.saturating_add(self.head) <= bytes,
+            head: has_last && used.saturating_add(self.end(first)) <= bytes,
         }
     }
 
@@ -196,11 +213,12 @@ mod tests {
     fn layers_are_placed_as_long_as_they_fit() {
         let vram = Vram {
             layers: vec![100; 4],
-            head: 50,
+            head: 45,
+            lookup: 5,
             token: 2,
             workspace: 20,
         };
-        assert_eq!(vram.total(10), 4 * (100 + 20) + 50 + 20);
+        assert_eq!(vram.total(10), 4 * (100 + 20) + 45 + 5 + 20);
         let fit = |bytes| {
             let Split { layers, head } = vram.fit(0, bytes, 10);
             (layers, head)
@@ -218,7 +236,8 @@ mod tests {
     fn layers_are_spread_over_gpus_in_their_order() {
         let vram = Vram {
             layers: vec![100; 4],
-            head: 50,
+            head: 45,
+            lookup: 5,
             token: 2,
             workspace: 20,
         };
@@ -227,7 +246,7 @@ mod tests {
             let pair = |split: Split| (split.layers, split.head);
             splits.into_iter().map(pair).collect::<Vec<_>>()
         };
-        // A layer takes 120 with its caches, all take 550.
+        // A layer takes 120 with its caches, all take 550 on one GPU, and 545 apart from what a second computes in.
         assert_eq!(spread(&[]), []);
         assert_eq!(spread(&[600, 600]), [(4, true), (0, false)]);
         // One that holds all is better than two.
@@ -241,7 +260,10 @@ mod tests {
         assert_eq!(spread(&[260, 140]), [(2, false), (1, false)]);
         // The head goes where there is room for it, and takes the last layer along.
         assert_eq!(spread(&[500, 200]), [(3, false), (1, true)]);
-        assert_eq!(spread(&[500, 180]), [(4, false), (0, false)]);
+        assert_eq!(spread(&[500, 185]), [(3, false), (1, true)]);
+        assert_eq!(spread(&[500, 184]), [(4, false), (0, false)]);
+        // Tables for tokens are only where all is.
+        assert_eq!(spread(&[549]), [(4, false)]);
         assert_eq!(spread(&[10, 10]), [(0, false), (0, false)]);
     }
 

@@ -1,12 +1,13 @@
-//! The memory of a pass: what it computes in, and the logits that come out.
+//! The memory of a pass: what it computes in, and the logits or the tokens that come out.
 //!
 //! Taken once a thread that runs a model and given to each of its passes; grows to the largest of them.
 
 use crate::{
-    Logits, gpu,
+    Choice, Draw, Logits, choose, gpu,
     layer::{Heads, Inner, Latents, Products, Routing, Span},
     positions::Turns,
 };
+use std::ops::Range;
 
 /// The buffers of one pass at a time. A pass that runs inside another's `between` needs one of its own.
 #[derive(Debug, Default)]
@@ -15,12 +16,18 @@ pub struct Workspace {
     /// For each part of the last pass, how many rows of logits it and those before it have.
     ends: Vec<usize>,
     pub(crate) logits: Vec<f32>,
+    /// How a token is chosen from each row of logits, where one is.
+    pub(crate) draws: Vec<Option<Draw>>,
+    /// What a GPU chose from each row, if it did.
+    pub(crate) choices: Vec<Option<Choice>>,
     pub(crate) spans: Vec<Span>,
     pub(crate) turns: Turns,
     pub(crate) states: States,
     pub(crate) rooms: Rooms,
     /// The same on each GPU.
     pub(crate) gpus: Vec<gpu::Rooms>,
+    /// What was recorded of passes on each GPU.
+    pub(crate) steps: Vec<gpu::Steps>,
     /// What the last layer's queries come from, where that is learned.
     pub(crate) asking: Vec<f32>,
 }
@@ -60,23 +67,55 @@ impl Workspace {
         }
     }
 
-    /// The logits of one part of the last pass, by its place among the parts.
+    /// The logits of one part of the last pass, by its place among the parts; no rows if it wanted tokens.
     ///
     /// # Panics
     /// If the last pass had no such part, or did not come to its end.
     pub fn logits(&self, part: usize) -> Logits<'_> {
-        let end = self.ends[part];
-        let first = if part == 0 { 0 } else { self.ends[part - 1] };
+        let rows = self.rows(part);
+        let rows = match self.draws.get(rows.start) {
+            Some(Some(_)) => 0..0,
+            _ => rows,
+        };
         Logits {
-            rows: end - first,
+            rows: rows.len(),
             vocab: self.vocabulary,
-            values: &self.logits[first * self.vocabulary..end * self.vocabulary],
+            values: &self.logits[rows.start * self.vocabulary..rows.end * self.vocabulary],
         }
     }
 
-    /// Forgets the last pass's logits.
+    /// The token chosen from a row of one part of the last pass, which wanted [`crate::Want::Choices`]; none if none of
+    /// the row's logits is a number, which only a broken model gives.
+    ///
+    /// # Panics
+    /// If the last pass had no such part, did not come to its end, or was not asked to choose from such a row.
+    pub fn choice(&self, part: usize, row: usize) -> Option<Choice> {
+        let rows = self.rows(part);
+        let place = rows.start + row;
+        assert!(place < rows.end, "row {row} of {}", rows.len());
+        match self.choices.get(place) {
+            Some(choice) => *choice,
+            None => {
+                let draw = self.draws[place];
+                // The caller's affair, as the comment above says.
+                let draw = draw.expect("a part that wanted tokens");
+                let first = place * self.vocabulary;
+                choose(&self.logits[first..][..self.vocabulary], None, draw)
+            }
+        }
+    }
+
+    /// The rows of logits of one part.
+    fn rows(&self, part: usize) -> Range<usize> {
+        let first = if part == 0 { 0 } else { self.ends[part - 1] };
+        first..self.ends[part]
+    }
+
+    /// Forgets the last pass's logits and tokens.
     pub(crate) fn clear(&mut self) {
         self.ends.clear();
+        self.draws.clear();
+        self.choices.clear();
         self.spans.clear();
         self.turns.clear();
     }

@@ -1,7 +1,7 @@
 //! A device that is lost or full under a model: the processor takes over, and no job notices but by the time it takes.
 
 use crate::harness::*;
-use engine::{Care, Class, Ended, Engine, Flow};
+use engine::{Answer, Care, Class, Ended, Engine, Flow, Sampling};
 use glm::{
     Config, Device, Model, Source, Weights,
     fixture::{self, Switch},
@@ -55,6 +55,38 @@ impl Drop for Placed {
 fn open(path: &std::path::Path, device: &Device) -> Model {
     let source = Source::Path(path.to_owned());
     Model::open(&source, Weights::AsStored, device).expect("the fixture writes what is read")
+}
+
+/// Tokens that the device chooses and those that the engine chooses from its logits, with probabilities.
+#[test]
+fn answers_are_the_processors() {
+    let placed = Placed::new("same");
+    let cpu = Engine::start(open(&placed.path, &Device::Cpu), PLENTY);
+    let text: Vec<u32> = (0..12).map(|i| i * 7 % 50).collect();
+    let text = [&text[..], &text[..8]].concat();
+    let plain = job(&placed.config, Class::Invoked, 1, &text, &[]);
+    let mut drawn = plain.clone();
+    drawn.sampling = Sampling {
+        temperature: 0.8,
+        top_p: 0.9,
+        seed: 3,
+    };
+    for (job, left, what) in [
+        (&plain, &b""[..], "any token"),
+        (&plain, b"12", "a beginning"),
+        (&drawn, b"", "drawn"),
+    ] {
+        let watch = || Box::new(Spelled::new(placed.config.vocabulary, left, usize::MAX));
+        let [got, want] = [&placed.engine, &cpu].map(|it| watched(it, job.clone(), watch()));
+        assert_eq!((&got.ids, &got.ended), (&want.ids, &want.ended), "{what}");
+        let numbers = |answer: &Answer| [&answer.logprobs[..], &answer.runners_up].concat();
+        let (got, want) = (numbers(&got), numbers(&want));
+        assert_eq!(got.len(), want.len());
+        let near = |(got, want): (&f32, &f32)| got == want || (got - want).abs() < 1e-2;
+        assert!(got.iter().zip(&want).all(near), "{what}: {got:?} {want:?}");
+    }
+    let [_, replays] = placed.switch.recorded();
+    assert!(replays > 0);
 }
 
 #[test]

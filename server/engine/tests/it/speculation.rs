@@ -1,7 +1,7 @@
 //! Drafts change the time that an answer takes and nothing else.
 
 use crate::harness::{PLENTY, Random, Spelled, check, job, model, plain, spelling, tiny, watched};
-use engine::{Class, Engine, Job};
+use engine::{Allowed, Class, Engine, Flow, Job, Watch};
 use glm::{Config, fixture};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -114,4 +114,52 @@ fn a_planted_text_takes_few_steps() {
     assert!(steps <= 10, "{steps} steps, {answer:?}");
     assert_eq!(answer.decoded, 40);
     assert!(answer.accepted >= 30 && answer.accepted <= answer.drafted);
+}
+
+/// A watch that lets any token come at first, and after some only even ones.
+#[derive(Clone)]
+struct Even {
+    any: usize,
+    ids: Vec<u32>,
+}
+
+impl Watch for Even {
+    fn token(&mut self, _id: u32) -> Flow {
+        self.any = self.any.saturating_sub(1);
+        Flow::More
+    }
+
+    fn allowed(&self) -> Allowed<'_> {
+        match self.any {
+            0 => Allowed::Only {
+                key: b"even",
+                ids: &self.ids,
+            },
+            _ => Allowed::Any,
+        }
+    }
+}
+
+/// The model is asked for tokens where any may come, and what it gives may turn out to be of no use within a draft.
+#[test]
+fn a_constraint_that_begins_within_a_draft_holds() {
+    let config = causal();
+    let reference = model(&config);
+    let mut random = Random::new(5);
+    let mut accepted = 0;
+    for any in 1..12 {
+        let mut planted = job(&config, Class::Invoked, 1, &random.ids(24, 100), &[3, 5]);
+        planted.max_tokens = 20;
+        let free = plain(&reference, &planted, Spelled::new(100, b"", usize::MAX));
+        let context = &planted.ids[planted.ids.len() - 12..];
+        planted.drafts = vec![[context, &free.ids].concat().into()];
+        let ids = (0..100).step_by(2).collect();
+        let watch = Even { any, ids };
+        let expected = plain(&reference, &planted, watch.clone());
+        let engine = Engine::start(model(&config), PLENTY);
+        let answer = watched(&engine, planted, Box::new(watch));
+        accepted += answer.accepted;
+        check(&answer, &expected, &format!("after {any}"));
+    }
+    assert!(accepted > 30, "{accepted}");
 }

@@ -3,7 +3,7 @@
 //! Takes another device and hands everything on to it; a [`Switch`] decides after how many launches there is no more room
 //! for anything, or the device is lost, and counts what is done.
 
-use crate::kernels::cuda::{Buffer, Device, DeviceError, Launch, View};
+use crate::kernels::cuda::{Ask, Buffer, Device, DeviceError, Launch, Recording, View};
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -28,6 +28,13 @@ struct State {
     deepest: AtomicUsize,
     /// What is to be done once there were so many launches.
     then: Mutex<Option<Due>>,
+    /// Uploads, and bytes that were downloaded.
+    uploads: AtomicUsize,
+    downloaded: AtomicUsize,
+    recordings: AtomicUsize,
+    replays: AtomicUsize,
+    is_recording: AtomicBool,
+    can_record: AtomicBool,
 }
 
 /// After how many launches something is to be done.
@@ -44,10 +51,31 @@ impl Switch {
             queued: AtomicUsize::new(0),
             deepest: AtomicUsize::new(0),
             then: Mutex::new(None),
+            uploads: AtomicUsize::new(0),
+            downloaded: AtomicUsize::new(0),
+            recordings: AtomicUsize::new(0),
+            replays: AtomicUsize::new(0),
+            is_recording: AtomicBool::new(false),
+            can_record: AtomicBool::new(true),
         }))
     }
 
-    /// So many launches succeed from now on; then the device is lost.
+    /// Uploads that were asked for, and bytes that were downloaded.
+    pub fn moved(&self) -> [usize; 2] {
+        [&self.0.uploads, &self.0.downloaded].map(|count| count.load(Ordering::Relaxed))
+    }
+
+    /// Recordings that were made, and how often one was replayed.
+    pub fn recorded(&self) -> [usize; 2] {
+        [&self.0.recordings, &self.0.replays].map(|count| count.load(Ordering::Relaxed))
+    }
+
+    /// Whether the device records from now on.
+    pub fn records(&self, can_record: bool) {
+        self.0.can_record.store(can_record, Ordering::Relaxed);
+    }
+
+    /// So many launches succeed from now on, a replay being one; then the device is lost.
     pub fn lose_after(&self, launches: usize) {
         self.0.launches.store(launches, Ordering::Relaxed);
     }
@@ -67,7 +95,7 @@ impl Switch {
         self.0.held.load(Ordering::Relaxed)
     }
 
-    /// Launches so far.
+    /// Launches so far, a replay being one.
     pub fn launched(&self) -> usize {
         self.0.launched.load(Ordering::Relaxed)
     }
@@ -159,12 +187,15 @@ impl<D: Device> Device for Faulty<D> {
 
     fn upload(&self, from: &[u8], to: View) -> Result<(), DeviceError> {
         self.switch.alive()?;
+        self.switch.0.uploads.fetch_add(1, Ordering::Relaxed);
         self.device.upload(from, to)
     }
 
     fn download(&self, from: View, to: &mut [u8]) -> Result<(), DeviceError> {
         self.switch.alive()?;
-        self.switch.0.queued.store(0, Ordering::Relaxed);
+        let state = &self.switch.0;
+        state.queued.store(0, Ordering::Relaxed);
+        state.downloaded.fetch_add(to.len(), Ordering::Relaxed);
         self.device.download(from, to)
     }
 
@@ -175,7 +206,10 @@ impl<D: Device> Device for Faulty<D> {
 
     unsafe fn launch(&self, launch: &Launch) -> Result<(), DeviceError> {
         self.switch.alive()?;
-        self.switch.count_launch();
+        // What is recorded is not launched yet.
+        if !self.switch.0.is_recording.load(Ordering::Relaxed) {
+            self.switch.count_launch();
+        }
         // SAFETY: what holds for this launch holds for the device behind.
         unsafe { self.device.launch(launch) }
     }
@@ -184,5 +218,27 @@ impl<D: Device> Device for Faulty<D> {
         self.switch.alive()?;
         self.switch.0.queued.store(0, Ordering::Relaxed);
         self.device.synchronize()
+    }
+
+    fn record(&self, ask: Ask) -> Option<Recording> {
+        self.switch.alive().ok()?;
+        if !self.switch.0.can_record.load(Ordering::Relaxed) {
+            return None;
+        }
+        let is_recording = &self.switch.0.is_recording;
+        is_recording.store(true, Ordering::Relaxed);
+        let recording = self.device.record(ask);
+        is_recording.store(false, Ordering::Relaxed);
+        let made = usize::from(recording.is_some());
+        self.switch.0.recordings.fetch_add(made, Ordering::Relaxed);
+        recording
+    }
+
+    unsafe fn replay(&self, recording: &Recording) -> Result<(), DeviceError> {
+        self.switch.alive()?;
+        self.switch.count_launch();
+        self.switch.0.replays.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: what holds for this replay holds for the device behind.
+        unsafe { self.device.replay(recording) }
     }
 }

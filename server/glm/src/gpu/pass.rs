@@ -1,22 +1,26 @@
 //! A pass through the layers that are on a GPU.
 //!
-//! Takes the looked-up rows of all parts and their caches, gives the rows after the last layer there, or the logits that
-//! are wanted. Everything is asked for in one queue and waited for once, at the end; so `between` is heard before each
-//! layer is asked for, which is long before it runs. A pass of many rows waits for each layer before it asks for the next,
+//! Takes the tokens of all parts, or their rows where the processor or the GPU before has made them, and their caches; gives
+//! the rows after the last layer there, or the logits or tokens that are wanted. Everything is asked for in one queue and
+//! waited for once, at the end; so `between` is heard before each layer is asked for, which is long before it runs, and once
+//! where a pass of few rows is asked for as a whole. A pass of many rows waits for each layer before it asks for the next,
 //! and so stops within one.
 
 use super::{
     Cache,
+    inputs::{Inputs, Layout},
     rooms::{Room, Rooms},
+    steps::{Shape, Steps},
     weights::{Layer, Linear, OnGpu},
 };
 use crate::{
-    Error, Part,
+    Choice, Draw, Error, Part,
     kernels::{
         cpu::Pool,
         cuda::{
-            Device, DeviceError, HeadNorms, Norm, Row, Sequence, Sum, Tables, View, activate, add,
-            attend, attention_room, bytes_of, bytes_of_mut, gate, rotate_and_cache,
+            ChoiceRow, Device, DeviceError, DrawRow, HeadNorms, Norm, Sum, Tables, View, activate,
+            add, attend, attention_room, bytes_of, bytes_of_mut, choice_room, choose, gate, gather,
+            rotate_and_cache,
         },
     },
     layer::Pass,
@@ -27,9 +31,14 @@ use crate::{
 /// Rows of a sequence up to which attention needs room for their parts, and rows of a tile, as in `attention.rs`.
 const FEW_ROWS: usize = 16;
 const TILE: usize = 64;
+/// Rows up to which a pass is asked for as a whole: those of a step with a draft. To launch its kernels one by one takes
+/// longer than to run them.
+const FEW: usize = 8;
 /// Rows of a pass from which on its layers take so much longer than it takes to wait for one, some 10 µs, that each is
 /// waited for.
 const LONG: usize = vram::CHUNK / 2;
+// Nothing can be waited for in a recording.
+const _: () = assert!(FEW < LONG);
 
 impl OnGpu {
     /// An empty cache for the layers that are here.
@@ -37,9 +46,10 @@ impl OnGpu {
         Cache::new(&self.gpu, self.layers.len(), self.sizes.heads.keys())
     }
 
-    /// Runs the layers on the rows of `work.states.x`, and puts there what comes out: all rows, or after the model's last
-    /// layer those that are kept. With the head here, it is their logits that come out, into `work.logits`. All keys and
-    /// values are cached.
+    /// Runs the layers on all parts' tokens, whose rows are in `work.states.x` unless they are looked up here; puts there
+    /// what comes out: all rows, or after the model's last layer those that are kept. With the head here, it is their
+    /// logits that come out, into `work.logits`, or the tokens chosen from them, into `work.choices`. All keys and values
+    /// are cached.
     pub(crate) fn forward(
         &self,
         parts: &mut [Part<'_>],
@@ -48,32 +58,29 @@ impl OnGpu {
         pool: &Pool,
         between: &mut dyn FnMut() -> bool,
     ) -> Result<(), Error> {
-        let sizes = &self.sizes;
-        let width = sizes.width;
         let Workspace {
             spans,
             turns,
             states,
             asking,
             logits,
+            draws,
+            choices,
             gpus,
+            steps,
             ..
         } = work;
-        let rooms = &mut gpus[self.stage];
+        let (rooms, steps) = (&mut gpus[self.stage], &mut steps[self.stage]);
+        let width = self.sizes.width;
         let pass = Pass {
             spans,
             rows,
             width,
-            last: sizes.layers - 1,
+            last: self.sizes.layers - 1,
             turns: None,
             pool,
         };
         let kept = pass.kept(pass.last);
-        // The queries of the last layer, if that is here and they are learned.
-        let asking = match self.has_last() {
-            true => &asking[..],
-            false => &[],
-        };
         for (span, part) in spans.iter().zip(&mut *parts) {
             let past = span.mask.past();
             let tokens = past + span.mask.new_tokens();
@@ -82,81 +89,52 @@ impl OnGpu {
         let sequences = parts
             .iter_mut()
             .map(|part| part.kv.gpu(self.stage).sequence());
-        let [all, last] = self.tables(&pass, &sequences.collect::<Vec<_>>())?;
-        self.make_room(rooms, &pass, turns.cosines.len(), asking.len())?;
-        for (numbers, room) in [
-            (&states.x[..rows * width], Room::X),
-            (&turns.cosines, Room::Cosines),
-            (&turns.sines, Room::Sines),
-            (asking, Room::Asking),
-        ] {
-            let view = rooms.view(room, numbers.len());
-            self.gpu.upload(bytes_of(numbers), view)?;
-        }
+        let sequences: Vec<_> = sequences.collect();
+        let choosing = Choosing::new(draws, self.head.is_some());
+        let staged = &mut rooms.staged;
+        let layout = Layout::new(&pass, parts, &sequences, turns, &choosing.draws, staged);
+        self.make_room(rooms, &pass, &choosing)?;
+        let memory = rooms.first(Room::Inputs, rooms.staged.len());
+        self.gpu.upload(&rooms.staged, memory)?;
         let run = Run {
             on: self,
             device: &*self.gpu.device,
             pass: &pass,
             rooms,
-            all: &all,
-            last: if kept < rows { &last } else { &all },
-            angles: turns.cosines.len(),
-            is_asked: !asking.is_empty(),
+            inputs: layout.at(memory),
+            choosing: &choosing,
+            is_asked: self.sizes.top_query && self.has_last() && kept > 0,
         };
-        for (index, layer) in (self.first..).zip(&self.layers) {
-            if rows >= LONG {
-                self.gpu.said(self.gpu.device.synchronize())?;
+        if self.lookup.is_none() {
+            let x = &states.x[..rows * width];
+            self.gpu.upload(bytes_of(x), run.states(Room::X, rows))?;
+            if run.is_asked {
+                let to = run.states(Room::Asking, kept);
+                self.gpu.upload(bytes_of(asking), to)?;
             }
-            if between() {
-                return Err(Error::Halted);
-            }
-            self.gpu.said(run.layer(index, layer))?;
         }
-        let download = |room, numbers: &mut [f32]| {
-            let view = rooms.view(room, numbers.len());
-            let device = &self.gpu.device;
-            self.gpu.said(device.download(view, bytes_of_mut(numbers)))
-        };
-        match &self.head {
-            Some(head) if kept > 0 => {
-                self.gpu.said(run.head(head, kept))?;
-                download(Room::Logits, room(logits, kept * sizes.vocabulary))
-            }
-            None if !self.has_last() => download(Room::X, &mut states.x[..rows * width]),
-            None if kept > 0 => download(Room::X, &mut states.x[..kept * width]),
+        match rows <= FEW {
+            true => run.ask_whole(steps, between)?,
+            false => run.ask(between)?,
+        }
+        let out = if self.has_last() { kept } else { rows };
+        self.gpu.said(match self.head {
             // The tokens only went into the caches; what went wrong is told now.
-            _ => self.gpu.said(self.gpu.device.synchronize()),
-        }
+            _ if out == 0 => run.device.synchronize(),
+            Some(_) => run.fetch(draws, choices, logits),
+            None => {
+                let x = bytes_of_mut(&mut states.x[..out * width]);
+                run.device.download(run.states(Room::X, out), x)
+            }
+        })
     }
 
-    /// The tables of all rows, and of those that come out of the last layer.
-    fn tables(&self, pass: &Pass, sequences: &[Sequence]) -> Result<[Tables; 2], Error> {
-        let device = &*self.gpu.device;
-        let rows = |part: usize, from: usize| {
-            let mask = pass.spans[part].mask;
-            // A sequence that is cached has fewer tokens than a `u32` counts.
-            (from..mask.new_tokens()).map(move |row| {
-                let (place, visible) = (mask.past() + row, mask.visible(row));
-                Row::new(part as u32, place as u32, visible as u32)
-            })
-        };
-        let all: Vec<Row> = (0..sequences.len())
-            .flat_map(|part| rows(part, 0))
-            .collect();
-        let runs = pass.runs(pass.last);
-        let last: Vec<Row> = runs.flat_map(|run| rows(run.part, run.skipped)).collect();
-        let all = self.gpu.said(Tables::new(device, sequences, &all))?;
-        let last = self.gpu.said(Tables::new(device, sequences, &last))?;
-        Ok([all, last])
+    /// The layers that are here, each with its number in the model.
+    fn numbered(&self) -> impl Iterator<Item = (usize, &Layer)> {
+        (self.first..).zip(&self.layers)
     }
 
-    fn make_room(
-        &self,
-        rooms: &mut Rooms,
-        pass: &Pass,
-        angles: usize,
-        asking: usize,
-    ) -> Result<(), Error> {
+    fn make_room(&self, rooms: &mut Rooms, pass: &Pass, choosing: &Choosing) -> Result<(), Error> {
         let sizes = &self.sizes;
         let (rows, width) = (pass.rows, sizes.width);
         let kept = pass.kept(pass.last);
@@ -189,7 +167,10 @@ impl OnGpu {
         let few = few(&mut all).max(few(&mut last));
         let parts = attention_room(few, sizes.shape(), visible.max().unwrap_or(0));
         let logits = if self.head.is_some() { kept } else { 0 };
+        let drawn = if choosing.is_drawn { kept } else { 0 };
+        let choices = choice_room(choosing.draws.len(), sizes.vocabulary);
         let asked = if self.has_last() { kept } else { 0 };
+        let asking = if sizes.top_query { asked * width } else { 0 };
         for (room, numbers) in [
             (Room::X, rows * width),
             (Room::Normed, rows * width),
@@ -202,13 +183,38 @@ impl OnGpu {
             (Room::Up, rows * sizes.up()),
             (Room::Gated, rows * sizes.inner),
             (Room::Logits, logits * sizes.vocabulary),
-            (Room::Cosines, angles),
-            (Room::Sines, angles),
+            (Room::Weights, drawn * sizes.vocabulary),
         ] {
             rooms.make(&self.gpu, room, numbers * size_of::<f32>())?;
         }
+        rooms.make(&self.gpu, Room::Choices, choices)?;
+        rooms.make(&self.gpu, Room::Inputs, rooms.staged.len())?;
         rooms.make(&self.gpu, Room::Products, products)?;
         rooms.make(&self.gpu, Room::Parts, parts)
+    }
+}
+
+/// How tokens are chosen from the rows of logits here.
+struct Choosing {
+    /// One a row; none if no token is chosen here.
+    draws: Vec<DrawRow>,
+    /// Whether any is drawn and not the likeliest.
+    is_drawn: bool,
+}
+
+impl Choosing {
+    /// For these rows, if there is a head to make logits.
+    fn new(draws: &[Option<Draw>], has_head: bool) -> Choosing {
+        let chooses = has_head && draws.iter().any(Option::is_some);
+        let rows = draws.iter().filter(|_| chooses);
+        let mut chosen = draws.iter().flatten();
+        Choosing {
+            // A row whose logits are wanted is chosen from besides.
+            draws: rows
+                .map(|draw| draw.unwrap_or(Draw::GREEDY).into())
+                .collect(),
+            is_drawn: chooses && chosen.any(|draw| !draw.is_greedy()),
+        }
     }
 }
 
@@ -218,12 +224,8 @@ struct Run<'a> {
     device: &'a dyn Device,
     pass: &'a Pass<'a>,
     rooms: &'a Rooms,
-    /// All rows.
-    all: &'a Tables,
-    /// The rows that come out of the last layer.
-    last: &'a Tables,
-    /// Cosines of all rows.
-    angles: usize,
+    inputs: Inputs<'a>,
+    choosing: &'a Choosing,
     /// Whether the model's last queries are learned, and the last layer is here.
     is_asked: bool,
 }
@@ -232,6 +234,70 @@ impl Run<'_> {
     /// The first rows of hidden states in a room.
     fn states(&self, room: Room, rows: usize) -> View<'_> {
         self.rooms.view(room, rows * self.on.sizes.width)
+    }
+
+    /// Asks for all of it as a whole, which is recorded if there are more such passes.
+    fn ask_whole(&self, steps: &mut Steps, between: &mut dyn FnMut() -> bool) -> Result<(), Error> {
+        if between() {
+            return Err(Error::Halted);
+        }
+        let inputs = &self.inputs;
+        let shape = Shape {
+            sequences: self.pass.spans.len(),
+            rows: self.pass.rows,
+            kept: self.pass.kept(self.pass.last),
+            chosen: self.choosing.draws.len(),
+            parts: [&inputs.all, &inputs.last].map(Tables::parts),
+        };
+        let mut ask = || {
+            self.look_up()?;
+            let mut layers = self.on.numbered();
+            layers.try_for_each(|(index, layer)| self.layer(index, layer))?;
+            self.head()
+        };
+        steps.keep_for(&self.on.loaded, self.rooms.moves);
+        let asked = steps.ask(self.device, shape, &mut ask);
+        self.on.gpu.said(asked)
+    }
+
+    /// Asks for all of it, a layer at a time.
+    fn ask(&self, between: &mut dyn FnMut() -> bool) -> Result<(), Error> {
+        let gpu = &self.on.gpu;
+        gpu.said(self.look_up())?;
+        for (index, layer) in self.on.numbered() {
+            if self.pass.rows >= LONG {
+                gpu.said(self.device.synchronize())?;
+            }
+            if between() {
+                return Err(Error::Halted);
+            }
+            gpu.said(self.layer(index, layer))?;
+        }
+        gpu.said(self.head())
+    }
+
+    /// Looks tokens up, if that is done here.
+    fn look_up(&self) -> Result<(), DeviceError> {
+        let (on, inputs) = (self.on, &self.inputs);
+        let embedding = on.head.as_ref().and_then(Linear::whole);
+        let (Some(lookup), Some(embedding)) = (&on.lookup, embedding) else {
+            return Ok(());
+        };
+        let place = |row: usize| {
+            let table = lookup.places.get(row)?;
+            Some((table.view(), inputs.positions[row]))
+        };
+        let places = [place(0), place(1)];
+        let x = self.states(Room::X, self.pass.rows);
+        embedding.embed(self.device, inputs.ids, places, x)?;
+        match &lookup.top_query {
+            Some(table) if self.is_asked => {
+                let to = self.states(Room::Asking, self.pass.kept(self.pass.last));
+                let width = on.sizes.width;
+                gather(self.device, table.view(), inputs.asking, width, to)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Asks for the block, the model's `index`-th. Its rows are normed already, but for the first's, and those that come
@@ -254,9 +320,9 @@ impl Run<'_> {
         }
         if kept < rows {
             // No later layer needs the other rows.
-            self.gather(index, Room::X)?;
+            self.gather(Room::X)?;
             if self.on.sizes.alpha.is_some() {
-                self.gather(index, Room::Normed)?;
+                self.gather(Room::Normed)?;
             }
         }
         self.sum(layer, 0, Some(&layer.before[1]), kept)?;
@@ -276,22 +342,17 @@ impl Run<'_> {
         }
     }
 
-    /// Leaves of a room's hidden states those rows that come out of a layer, the first of them first.
-    fn gather(&self, index: usize, room: Room) -> Result<(), DeviceError> {
+    /// Leaves of a room's hidden states those rows that come out of the last layer, the first of them first.
+    fn gather(&self, room: Room) -> Result<(), DeviceError> {
         let all = self.states(room, self.pass.rows);
-        let spare = self.states(Room::Spare, self.pass.kept(index));
-        self.pick(index, all, spare, self.on.sizes.width)?;
+        let spare = self.states(Room::Spare, self.pass.kept(self.pass.last));
+        self.pick(all, spare, self.on.sizes.width)?;
         self.device.copy(spare, all.slice(0, spare.bytes()))
     }
 
-    /// Copies those rows, of `width` numbers, that come out of a layer.
-    fn pick(&self, index: usize, from: View, to: View, width: usize) -> Result<(), DeviceError> {
-        let row = width * size_of::<f32>();
-        self.pass.runs(index).try_for_each(|run| {
-            let from = from.slice(run.from * row, run.count * row);
-            self.device
-                .copy(from, to.slice(run.to * row, run.count * row))
-        })
+    /// Copies those rows, of `width` numbers, that come out of the last layer.
+    fn pick(&self, from: View, to: View, width: usize) -> Result<(), DeviceError> {
+        gather(self.device, from, self.inputs.kept, width, to)
     }
 
     /// Norms, turns and caches the keys and values of all rows, then gives what the rows that come out attend to.
@@ -309,16 +370,17 @@ impl Run<'_> {
             key: key.view(),
             epsilon: sizes.epsilon,
         });
-        let angles = [Room::Cosines, Room::Sines].map(|room| view(room, self.angles));
-        let turns = sizes.turns(angles);
+        let inputs = &self.inputs;
+        let turns = sizes.turns(inputs.angles);
+        let shape = sizes.shape();
         // Its number among those here.
         let cached = index - self.on.first;
-        rotate_and_cache(device, fused, sizes.shape(), norms, turns, self.all, cached)?;
+        rotate_and_cache(device, fused, shape, norms, turns, &inputs.all, cached)?;
         if kept == 0 {
             return Ok(());
         }
         let (asking, tables) = if index < self.pass.last || (kept == rows && !is_asked) {
-            (fused, self.all)
+            (fused, &inputs.all)
         } else {
             // Only these rows' queries are needed, and lie one after the other.
             let asked = view(Room::Asked, kept * width);
@@ -326,22 +388,13 @@ impl Run<'_> {
                 let learned = self.states(Room::Asking, kept);
                 self.multiply(&layer.query_key_value, learned, kept, asked)?;
             } else {
-                self.pick(index, fused, asked, width)?;
+                self.pick(fused, asked, width)?;
             }
-            (asked, self.last)
+            (asked, &inputs.last)
         };
         let mixed = view(Room::Mixed, kept * sizes.heads.queries());
         let room = self.rooms.whole(Room::Parts);
-        attend(
-            device,
-            asking,
-            width,
-            sizes.shape(),
-            tables,
-            cached,
-            mixed,
-            room,
-        )?;
+        attend(device, asking, width, shape, tables, cached, mixed, room)?;
         self.multiply(&layer.output, mixed, kept, self.states(Room::Out, kept))
     }
 
@@ -404,12 +457,52 @@ impl Run<'_> {
         linear.multiply(self.device, x, rows, out, room)
     }
 
-    /// The logits of the rows that are kept.
-    fn head(&self, head: &Linear, kept: usize) -> Result<(), DeviceError> {
+    /// The logits of the rows that are kept, and the tokens chosen from them, if the head is here.
+    fn head(&self) -> Result<(), DeviceError> {
+        let kept = self.pass.kept(self.pass.last);
+        let (Some(head), 1..) = (&self.on.head, kept) else {
+            return Ok(());
+        };
         // The norm of models whose last queries are learned came before the last layer.
         let x = if self.is_asked { Room::X } else { Room::Normed };
-        let logits = kept * self.on.sizes.vocabulary;
-        let logits = self.rooms.view(Room::Logits, logits);
-        self.multiply(head, self.states(x, kept), kept, logits)
+        let vocabulary = self.on.sizes.vocabulary;
+        let logits = self.rooms.view(Room::Logits, kept * vocabulary);
+        self.multiply(head, self.states(x, kept), kept, logits)?;
+        if self.choosing.draws.is_empty() {
+            return Ok(());
+        }
+        let weights = if self.choosing.is_drawn { kept } else { 0 };
+        let weights = self.rooms.view(Room::Weights, weights * vocabulary);
+        let room = self.rooms.whole(Room::Choices);
+        let draws = self.inputs.draws;
+        choose(self.device, logits, vocabulary, draws, weights, room).map(|_| ())
+    }
+
+    /// Waits, and brings what is wanted of the rows of logits: the tokens chosen from them, or they themselves.
+    fn fetch(
+        &self,
+        draws: &[Option<Draw>],
+        choices: &mut Vec<Option<Choice>>,
+        logits: &mut Vec<f32>,
+    ) -> Result<(), DeviceError> {
+        let (kept, row) = (draws.len(), self.on.sizes.vocabulary);
+        if !self.choosing.draws.is_empty() {
+            let mut rows = vec![ChoiceRow::default(); kept];
+            let from = self.rooms.first(Room::Choices, size_of_val(&rows[..]));
+            self.device.download(from, bytes_of_mut(&mut rows))?;
+            choices.extend(rows.into_iter().map(ChoiceRow::choice));
+        }
+        let all = self.rooms.view(Room::Logits, kept * row);
+        let mut first = 0;
+        for rows in draws.chunk_by(|one, other| one.is_some() == other.is_some()) {
+            let end = first + rows.len();
+            if rows[0].is_none() {
+                let from = all.slice(4 * first * row, 4 * (end - first) * row);
+                let to = &mut room(logits, kept * row)[first * row..end * row];
+                self.device.download(from, bytes_of_mut(to))?;
+            }
+            first = end;
+        }
+        Ok(())
     }
 }

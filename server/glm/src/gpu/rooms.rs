@@ -8,10 +8,14 @@ use crate::{
     kernels::cuda::{Buffer, View},
 };
 
-/// Room for rows of f32 numbers.
+/// Room for rows of f32 numbers, and for a pass's inputs.
 #[derive(Debug, Default)]
 pub(crate) struct Rooms {
     rooms: [Option<Buffer>; Room::COUNT],
+    /// How often one was made anew, elsewhere.
+    pub(super) moves: usize,
+    /// The bytes of a pass's inputs, before they are copied to the GPU.
+    pub(super) staged: Vec<u8>,
 }
 
 /// What is in a room.
@@ -38,16 +42,20 @@ pub(super) enum Room {
     /// The same after it, where it is gated.
     Gated,
     Logits,
+    /// How likely tokens are beside the likeliest, where one is drawn.
+    Weights,
+    /// The tokens chosen, and what they are chosen by.
+    Choices,
     /// What products bring activations to.
     Products,
     /// What attention to parts of a row's keys gives.
     Parts,
-    Cosines,
-    Sines,
+    /// What the pass takes from the processor.
+    Inputs,
 }
 
 impl Room {
-    const COUNT: usize = Room::Sines as usize + 1;
+    const COUNT: usize = Room::Inputs as usize + 1;
 }
 
 impl Rooms {
@@ -57,6 +65,7 @@ impl Rooms {
         if held.as_ref().is_none_or(|buffer| buffer.bytes() < bytes) {
             // The old one first, so that both need not be there.
             *held = None;
+            self.moves += 1;
             *held = Some(gpu.allocate(bytes)?);
         }
         Ok(())
@@ -67,7 +76,15 @@ impl Rooms {
     /// # Panics
     /// If it was not made, or for fewer.
     pub(super) fn view(&self, room: Room, numbers: usize) -> View<'_> {
-        self.whole(room).slice(0, numbers * size_of::<f32>())
+        self.first(room, numbers * size_of::<f32>())
+    }
+
+    /// The first bytes of a room.
+    ///
+    /// # Panics
+    /// If it was not made, or for fewer.
+    pub(super) fn first(&self, room: Room, bytes: usize) -> View<'_> {
+        self.whole(room).slice(0, bytes)
     }
 
     /// All of a room.

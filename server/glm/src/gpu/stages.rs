@@ -1,9 +1,9 @@
 //! The GPUs that a model's first layers are on, in the order of the layers.
 //!
 //! Takes a checkpoint and GPUs, gives each its layers; takes a pass, leads its hidden states from one to the next, by way
-//! of the processor's memory.
+//! of the processor's memory. Tokens are looked up on the GPU if one holds the whole model, else by the processor.
 
-use super::{Cache, Gpu, Rooms, weights::OnGpu};
+use super::{Cache, Gpu, Rooms, Steps, weights::OnGpu};
 use crate::{
     Attention, Config, Error, Part,
     checkpoint::Checkpoint,
@@ -54,7 +54,7 @@ impl Stages {
                 gpu, checkpoint, config, heads, place, split, progress,
             )?);
             let weights: u64 = vram.layers[first..first + layers].iter().sum();
-            let taken = vram.workspace + weights + if head { vram.head } else { 0 };
+            let taken = vram.workspace + weights + if head { vram.end(first) } else { 0 };
             // Caches lie on all GPUs in proportion to their layers.
             let left = u128::from(gpu.room.saturating_sub(taken));
             let together = left * u128::from(on_gpus) / layers as u128;
@@ -82,6 +82,11 @@ impl Stages {
     /// Layers that are on GPUs, the first of the model.
     pub(crate) fn layers(&self) -> usize {
         self.stages.iter().map(|stage| stage.layers.len()).sum()
+    }
+
+    /// Whether tokens are looked up on a GPU.
+    pub(crate) fn looks_up(&self) -> bool {
+        self.stages.iter().any(|stage| stage.lookup.is_some())
     }
 
     /// Whether nothing is left for the processor but looking up embeddings.
@@ -132,7 +137,7 @@ impl Stages {
         self.stages.iter().map(OnGpu::cache).collect()
     }
 
-    /// Runs the layers on the rows of `work.states.x`, as [`OnGpu::forward`] does, one stage after the other.
+    /// Runs the layers on all parts' tokens, as [`OnGpu::forward`] does, one stage after the other.
     pub(crate) fn forward(
         &self,
         parts: &mut [Part<'_>],
@@ -142,6 +147,7 @@ impl Stages {
         between: &mut dyn FnMut() -> bool,
     ) -> Result<(), Error> {
         work.gpus.resize_with(self.stages.len(), Rooms::default);
+        work.steps.resize_with(self.stages.len(), Steps::default);
         let mut stages = self.stages.iter();
         stages.try_for_each(|stage| stage.forward(parts, work, rows, pool, between))
     }

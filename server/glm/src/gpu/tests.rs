@@ -10,6 +10,7 @@ use crate::{
 use std::sync::Arc;
 
 mod stages;
+mod steps;
 
 const IDS: [u32; 12] = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8];
 const ROWS: [[u32; 12]; 2] = [
@@ -244,7 +245,7 @@ fn a_model_takes_what_was_foretold() {
             let switch = faulty.switch();
             let device = Device::Gpus(vec![Gpu::of(Arc::new(faulty), "counted", u64::MAX)]);
             let model = Model::open(&source, Weights::AsStored, &device).unwrap();
-            let weights = vram.layers.iter().sum::<u64>() + vram.head;
+            let weights = vram.layers.iter().sum::<u64>() + vram.head + vram.lookup;
             let name = config.architecture.name();
             assert_eq!(switch.asked() as u64, weights, "{name} {stored:?}");
             // A pass takes no more than there is said to be room for.

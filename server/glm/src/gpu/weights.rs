@@ -14,6 +14,7 @@ use crate::{
     layer::Matrix,
     vram::{Split, has_tiles},
 };
+use std::sync::Arc;
 
 /// A model's part on a GPU.
 pub(crate) struct OnGpu {
@@ -27,7 +28,11 @@ pub(crate) struct OnGpu {
     pub(super) norm: Option<Norm>,
     /// The head, if it fits.
     pub(super) head: Option<Linear>,
+    /// What tokens are looked up in besides the head, if that is the token embedding.
+    pub(super) lookup: Option<Lookup>,
     pub(super) sizes: Sizes,
+    /// Tells these weights, while they are where they are, from all others.
+    pub(super) loaded: Arc<()>,
 }
 
 /// What the layers share.
@@ -44,6 +49,8 @@ pub(super) struct Sizes {
     pub(super) epsilon: f32,
     /// The weight of the normed input in each sum, where that is what a half is added to.
     pub(super) alpha: Option<f32>,
+    /// Whether the last layer's queries are learned.
+    pub(super) top_query: bool,
 }
 
 impl Sizes {
@@ -105,6 +112,14 @@ pub(super) struct Layer {
     pub(super) down: Linear,
 }
 
+/// Learned tables (places, width).
+pub(super) struct Lookup {
+    /// What is added to tokens' embeddings, for each row of positions.
+    pub(super) places: Vec<Buffer>,
+    /// What the last layer's queries come from.
+    pub(super) top_query: Option<Buffer>,
+}
+
 /// A matrix, with its bias if it has one.
 pub(super) struct Linear {
     /// Runs of outputs, each of one type.
@@ -141,6 +156,14 @@ impl Layer {
     }
 }
 
+impl Lookup {
+    /// The memory of its tables.
+    fn buffers(&mut self) -> impl Iterator<Item = &mut Buffer> {
+        let Lookup { places, top_query } = self;
+        places.iter_mut().chain(top_query)
+    }
+}
+
 impl Linear {
     /// The memory of its weights.
     fn buffers(&mut self) -> impl Iterator<Item = &mut Buffer> {
@@ -157,6 +180,14 @@ impl Linear {
     pub(super) fn room(&self, rows: usize) -> usize {
         let rooms = self.parts.iter().map(|part| part.matrix.room(rows));
         rooms.max().unwrap_or(0)
+    }
+
+    /// All of it, if it is of one type: only such a matrix is looked up in.
+    pub(super) fn whole(&self) -> Option<&cuda::Matrix> {
+        match &self.parts[..] {
+            [Part { matrix, .. }] => Some(matrix),
+            _ => None,
+        }
     }
 
     /// out (rows, outputs) ← x (rows, inputs) · matrixᵀ + bias, with scratch memory.
@@ -207,16 +238,22 @@ impl OnGpu {
             progress(index as f32 / config.layers as f32);
             loader.layer(index, heads)
         };
+        let head = split.head.then(|| loader.head()).transpose()?;
+        // Only a part that is all of the model takes tokens.
+        let embedding = head.as_ref().filter(|_| config.tied && first == 0);
+        let has_embedding = embedding.and_then(Linear::whole).is_some();
         let on_gpu = OnGpu {
             stage,
             first,
+            lookup: has_embedding.then(|| loader.lookup()).transpose()?,
             layers: (first..end).map(layer).collect::<Result<_, _>>()?,
             norm: match end == config.layers {
                 true => Some(loader.norm("output_norm")?),
                 false => None,
             },
-            head: split.head.then(|| loader.head()).transpose()?,
+            head,
             gpu: gpu.clone(),
+            loaded: Arc::default(),
             sizes: Sizes {
                 layers: config.layers,
                 width: config.width,
@@ -231,6 +268,7 @@ impl OnGpu {
                     Block::DeepNorm { alpha } => Some(alpha),
                     Block::PreNorm | Block::Sandwich => None,
                 },
+                top_query: config.top_query,
             },
         };
         // What the driver has put off it says now.
@@ -247,12 +285,15 @@ impl OnGpu {
             layers,
             norm,
             head,
+            lookup,
             sizes: _,
+            loaded: _,
         } = self;
         let layers = layers.iter_mut().flat_map(Layer::buffers);
         let norm = norm.iter_mut().flat_map(Norm::buffers);
         let head = head.iter_mut().flat_map(Linear::buffers);
-        layers.chain(norm).chain(head)
+        let lookup = lookup.iter_mut().flat_map(Lookup::buffers);
+        layers.chain(norm).chain(head).chain(lookup)
     }
 
     /// Copies the weights into the processor's memory; they stay where they are.
@@ -279,6 +320,8 @@ impl OnGpu {
 
     /// Takes memory again and copies the weights there.
     pub(super) fn copy_in(&mut self, copies: &[Vec<u8>]) -> Result<(), Error> {
+        // They will be elsewhere: nothing that was recorded with their old addresses may be replayed.
+        self.loaded = Arc::default();
         let gpu = self.gpu.clone();
         for (buffer, copy) in self.buffers().zip(copies) {
             *buffer = gpu.allocate(copy.len())?;
@@ -337,6 +380,25 @@ impl Loader<'_, '_> {
             false => "output",
         };
         self.linear(name, vocabulary, width, false)
+    }
+
+    fn lookup(&self) -> Result<Lookup, Error> {
+        let table = |name: &str| {
+            let (places, width) = (self.config.places(), self.config.width);
+            let numbers = self.checkpoint.table(name, places, width)?;
+            self.gpu.filled(&numbers)
+        };
+        let rows = match self.config.positions {
+            Positions::Learned { rows } => rows,
+            Positions::Rotary(_) => 0,
+        };
+        let names = ["position_embd.weight", "block_position_embd.weight"];
+        let places = names.into_iter().take(rows).map(table);
+        let top_query = || table("top_query_embd.weight");
+        Ok(Lookup {
+            places: places.collect::<Result<_, _>>()?,
+            top_query: self.config.top_query.then(top_query).transpose()?,
+        })
     }
 
     fn norm(&self, name: &str) -> Result<Norm, Error> {

@@ -24,11 +24,13 @@ pub(crate) mod testing;
 
 pub use activation::{activate, gate};
 pub use attention::{attend, attention_room, has_size};
-pub use choose::{Chosen, Draw, choose};
-pub use device::{Arg, Buffer, Device, DeviceError, Launch, Plain, View, bytes_of, bytes_of_mut};
+pub use choose::{ChoiceRow, DrawRow, choice_room, choose};
+pub use device::{
+    Arg, Ask, Buffer, Device, DeviceError, Launch, Plain, Recording, View, bytes_of, bytes_of_mut,
+};
 #[cfg(feature = "cuda")]
 pub use driver::Driver;
 pub use norm::{Norm, Sum, add};
 pub use product::{MANY_ROWS, Matrix, Places, Type, gather};
 pub use rotary::{HeadNorms, Turns, rotate_and_cache};
-pub use sequences::{Row, Sequence, Tables, cache_bytes};
+pub use sequences::{Listing, Row, Sequence, Tables, cache_bytes};

@@ -74,6 +74,12 @@ fn gpus_take_layers_in_turn_and_give_the_same_tokens() {
             assert_near(&in_pieces(&two), &of_cpu, name);
             assert_near(&in_pieces(&two), &of_one, name);
             assert_eq!(greedy(&two, TOKENS), tokens, "{name}");
+            // After the prompt, the second step is recorded on each.
+            for switch in [at_first, at_second] {
+                assert_eq!(switch.recorded(), [1, TOKENS - 2], "{name}");
+                switch.records(false);
+            }
+            assert_eq!(greedy(&two, TOKENS), tokens, "{name}");
         }
     }
 }

@@ -29,9 +29,18 @@ pub fn attention_room(rows: usize, heads: Heads, most_visible: usize) -> usize {
     rows * heads.queries * parts(most_visible) * (heads.size + 2) * size_of::<f32>()
 }
 
-/// Parts that a row's keys are shared out into at most.
+/// Room for the parts that a row's keys are shared out into. It grows by doubling, so that a recorded launch serves until a
+/// sequence is twice as long: a block that finds no keys ends at once.
 fn parts(most_visible: usize) -> usize {
-    most_visible.div_ceil(KEYS).min(MOST_PARTS)
+    let parts = most_visible.div_ceil(KEYS).next_power_of_two();
+    parts.min(MOST_PARTS)
+}
+
+impl Tables<'_> {
+    /// How the keys of its rows are shared out, which launches of attention have in their arguments.
+    pub fn parts(&self) -> usize {
+        parts(self.most_visible)
+    }
 }
 
 /// out (rows, heads · size) ← for each head of each row, the values weighted by softmax(query · key · scale) over the first
@@ -78,7 +87,7 @@ pub fn attend(
     }
     if rows > FEW_ROWS * tiles && size.is_multiple_of(8) && size <= 128 {
         let mut args = vec![x.into(), Arg::U32(stride as u32)];
-        args.extend([tables.tiles(), tables.rows(), tables.sequences()].map(Arg::from));
+        args.extend([tables.tiles, tables.rows, tables.sequences].map(Arg::from));
         args.extend(tail);
         args.extend([Arg::from(scale), out.into()]);
         let launch = Launch {
@@ -92,9 +101,9 @@ pub fn attend(
     }
     let needed = attention_room(rows, heads, tables.most_visible);
     assert!(room.bytes() >= needed, "room for all parts");
-    let parts = parts(tables.most_visible);
+    let parts = tables.parts();
     let mut args = vec![x.into(), Arg::U32(stride as u32)];
-    args.extend([tables.rows(), tables.sequences()].map(Arg::from));
+    args.extend([tables.rows, tables.sequences].map(Arg::from));
     args.extend(tail);
     args.extend([Arg::from(scale), room.into()]);
     let shares = keys * (queries / keys).div_ceil(TOGETHER);
@@ -106,7 +115,7 @@ pub fn attend(
     };
     // SAFETY: as above, and there is room for the parts of every row.
     unsafe { device.launch(&launch) }?;
-    let mut args = vec![room.into(), tables.rows().into()];
+    let mut args = vec![room.into(), tables.rows.into()];
     args.extend(numbers(&[size, parts]));
     args.push(out.into());
     let launch = Launch {
@@ -130,7 +139,7 @@ mod tests {
                 Buffer,
                 emulated::Emulated,
                 sequences::{Row, Sequence, cache_bytes},
-                testing::{download, room, upload},
+                testing::{download, listed, room, upload},
             },
             reference,
         },
@@ -196,7 +205,8 @@ mod tests {
                     .map(move |&visible| Row::new(sequence as u32, 0, visible))
             })
             .collect();
-        let tables = Tables::new(&device, &sequences, &rows).unwrap();
+        let (listing, memory) = listed(&device, &sequences, &rows);
+        let tables = listing.at(memory.view());
         let stride = query_width + 5;
         let x = random.normal(rows.len() * stride);
         let there = upload(&device, &x);

@@ -1,7 +1,7 @@
-// The next token of each row of logits: the greatest, or one drawn by a number, with its logarithm of the probability, so
-// that no row of logits has to leave the device. What is chosen is what `engine/src/sample.rs` chooses. Bound by the bytes
-// of the logits, read once by many blocks; drawing goes over them again and again with one block, some 30 times if
-// only the likeliest count, and from the second-level cache.
+// The next token of each row of logits: the greatest, or one drawn by a number, with its logarithm of the probability and
+// that of the best other one, so that no row of logits has to leave the device. What is chosen is what `choice.rs` of this
+// crate chooses where all tokens are allowed. Bound by the bytes of the logits, read once by many blocks; drawing goes over
+// them again and again with one block, some 30 times if only the likeliest count, and from the second-level cache.
 
 #include "common.cuh"
 
@@ -15,27 +15,24 @@ constexpr u32 PART = THREADS * EACH;
 // No token.
 constexpr u32 NONE = 0xffffffffu;
 
-// What a part of a row comes to.
+// What a part of a row comes to: its greatest logit and that one's id, the greatest of the others (−∞ if there is none), and
+// Σ e^(logit − greatest).
 struct Best {
     float logit;
     u32 id;
-    // Σ e^(logit − the part's greatest).
-    float sum;
-    u32 spare;
+    float second, sum;
 };
 
-// How the token of a row is chosen. With a temperature of 0 it is the greatest. `count` ids from `first` on of the list are
-// those allowed, ascending; all are if `count` is NONE.
+// How the token of a row is chosen. With a temperature of 0 it is the greatest.
 struct Draw {
     double number;
     float temperature, top_p;
-    u32 first, count;
 };
 
-// The greatest of all tokens, the one chosen, and its logarithm of the probability among all; NONE where no logit is finite.
+// The token chosen, NONE where no logit is finite, its logarithm of the probability, and that of the best other one.
 struct Choice {
-    u32 best, chosen;
-    float logprob;
+    u32 id;
+    float logprob, runner_up;
     u32 spare;
 };
 
@@ -48,44 +45,47 @@ DEVICE bool is_better(float logit, u32 id, float than_logit, u32 than_id) {
     return logit > than_logit || (logit == than_logit && id < than_id);
 }
 
-// The best of the warp, for all its lanes.
-DEVICE void warp_best(float& logit, u32& id) {
-    UNROLL for (u32 apart = WARP / 2; apart > 0; apart /= 2) {
-        const float other_logit = __shfl_xor_sync(ALL, logit, apart);
-        const u32 other_id = __shfl_xor_sync(ALL, id, apart);
-        if (is_better(other_logit, other_id, logit, id)) logit = other_logit, id = other_id;
+// The best and the second of two sets that have nothing in common.
+DEVICE void join(Best& mine, float logit, u32 id, float second) {
+    if (is_better(logit, id, mine.logit, mine.id)) {
+        mine.second = fmaxf(mine.logit, second);
+        mine.logit = logit, mine.id = id;
+    } else {
+        mine.second = fmaxf(mine.second, logit);
     }
 }
 
-// The best of the block, for all its threads. `logits` and `ids` are room for one a warp.
-DEVICE void block_best(float& logit, u32& id, float* logits, u32* ids) {
-    warp_best(logit, id);
-    if (lane_index() == 0) logits[warp_index()] = logit, ids[warp_index()] = id;
+// The best and the second of what the threads of the block have, for all of them. `all` is room for one a warp.
+DEVICE void block_best(Best& mine, Best* all) {
+    UNROLL for (u32 apart = WARP / 2; apart > 0; apart /= 2) {
+        const float logit = __shfl_xor_sync(ALL, mine.logit, apart), second = __shfl_xor_sync(ALL, mine.second, apart);
+        join(mine, logit, __shfl_xor_sync(ALL, mine.id, apart), second);
+    }
+    if (lane_index() == 0) all[warp_index()] = mine;
     __syncthreads();
-    UNROLL for (u32 warp = 0; warp < WARPS; warp++)
-        if (is_better(logits[warp], ids[warp], logit, id)) logit = logits[warp], id = ids[warp];
+    mine = all[0];
+    UNROLL for (u32 warp = 1; warp < WARPS; warp++) join(mine, all[warp].logit, all[warp].id, all[warp].second);
 }
 
 // What each part of each row (rows, vocabulary) comes to. Grid: (parts, rows).
 KERNEL(choose_parts, THREADS)(const float* logits, u32 vocabulary, Best* out) {
-    SHARED(float, best_logits, WARPS);
-    SHARED(u32, best_ids, WARPS);
+    SHARED(Best, bests, WARPS);
     SHARED(float, sums, WARPS);
     const float* row = logits + static_cast<u64>(blockIdx.y) * vocabulary;
-    float mine[EACH], best = lowest();
-    u32 id = NONE;
+    float numbers[EACH];
+    Best best = {lowest(), NONE, lowest(), 0.0f};
     UNROLL for (u32 at = 0; at < EACH; at++) {
         const u32 place = blockIdx.x * PART + at * THREADS + threadIdx.x;
-        mine[at] = place < vocabulary ? row[place] : lowest();
+        numbers[at] = place < vocabulary ? row[place] : lowest();
         // What is no number is greater than nothing.
-        if (mine[at] > best) best = mine[at], id = place;
+        if (numbers[at] > best.second) join(best, numbers[at], place, lowest());
     }
-    block_best(best, id, best_logits, best_ids);
+    block_best(best, bests);
     float sum = 0.0f;
     // If nothing is finite here, the differences are no numbers, and nobody asks for them.
-    UNROLL for (u32 at = 0; at < EACH; at++) sum += mine[at] == lowest() ? 0.0f : expf(mine[at] - best);
-    sum = block_sum<THREADS>(sum, sums);
-    if (threadIdx.x == 0) out[static_cast<u64>(blockIdx.y) * gridDim.x + blockIdx.x] = {best, id, sum, 0};
+    UNROLL for (u32 at = 0; at < EACH; at++) sum += numbers[at] == lowest() ? 0.0f : expf(numbers[at] - best.logit);
+    best.sum = block_sum<THREADS>(sum, sums);
+    if (threadIdx.x == 0) out[static_cast<u64>(blockIdx.y) * gridDim.x + blockIdx.x] = best;
 }
 EXPORT(choose_parts)
 
@@ -111,7 +111,7 @@ DEVICE double total_before(double number, double* all) {
     return sum;
 }
 
-// How likely those are that may be chosen, in the order of their ids, beside the likeliest, which has 1.
+// How likely all tokens are beside the likeliest, which has 1.
 struct Candidates {
     const float* weights;
     u32 count;
@@ -125,7 +125,7 @@ struct Candidates {
     }
 };
 
-// The place of the candidate that the draw hits: the likeliest ones that together have the probability `top_p` (at least one,
+// The candidate that the draw hits: the likeliest ones that together have the probability `top_p` (at least one,
 // and of equals those of smaller ids) lie one behind the other in the order of their ids, each as long as it is likely,
 // and the number is a place there.
 DEVICE u32 drawn(const Candidates& all, const Draw& draw) {
@@ -188,59 +188,41 @@ DEVICE u32 drawn(const Candidates& all, const Draw& draw) {
     return hit == NONE ? behind : hit;
 }
 
-// The choice of each row, whose parts have been looked at. `weights` is room for as many numbers as there are logits. A block
-// a row.
+// The choice of each row, whose parts have been looked at. `weights` is room for as many numbers as there are logits, of use
+// where a token is drawn. A block a row.
 KERNEL(choose, THREADS)(const float* logits, u32 vocabulary, const Best* parts, u32 part_count, const Draw* draws,
-                        const u32* allowed, float* weights, Choice* out) {
-    SHARED(float, best_logits, WARPS);
-    SHARED(u32, best_ids, WARPS);
+                        float* weights, Choice* out) {
+    SHARED(Best, bests, WARPS);
     SHARED(float, sums, WARPS);
     const float* row = logits + static_cast<u64>(blockIdx.x) * vocabulary;
     parts += static_cast<u64>(blockIdx.x) * part_count;
     const Draw draw = draws[blockIdx.x];
 
-    float largest = lowest();
-    u32 best = NONE;
-    for (u32 at = threadIdx.x; at < part_count; at += THREADS)
-        if (is_better(parts[at].logit, parts[at].id, largest, best)) largest = parts[at].logit, best = parts[at].id;
-    block_best(largest, best, best_logits, best_ids);
+    Best best = {lowest(), NONE, lowest(), 0.0f};
+    for (u32 at = threadIdx.x; at < part_count; at += THREADS) join(best, parts[at].logit, parts[at].id, parts[at].second);
+    block_best(best, bests);
     float sum = 0.0f;
     for (u32 at = threadIdx.x; at < part_count; at += THREADS)
-        sum += parts[at].logit == lowest() ? 0.0f : parts[at].sum * expf(parts[at].logit - largest);
-    const float logarithm = largest + logf(block_sum<THREADS>(sum, sums));
+        sum += parts[at].logit == lowest() ? 0.0f : parts[at].sum * expf(parts[at].logit - best.logit);
+    const float logarithm = best.logit + logf(block_sum<THREADS>(sum, sums));
 
-    u32 chosen = NONE;
-    const bool is_free = draw.count == NONE;
-    const u32 count = is_free ? vocabulary : draw.count;
-    const u32* ids = is_free ? nullptr : allowed + draw.first;
-    if (!is_finite(largest)) {
-        best = NONE;
-    } else if (is_free && draw.temperature == 0.0f) {
-        chosen = best;
-    } else {
-        // The best of those allowed, which is what the weights of all are measured by.
-        float logit = lowest();
-        for (u32 at = threadIdx.x; at < count; at += THREADS) {
-            const u32 id = ids ? ids[at] : at;
-            if (id < vocabulary && is_finite(row[id]) && is_better(row[id], id, logit, chosen)) logit = row[id], chosen = id;
-        }
-        // The room has been read by all.
+    u32 chosen = best.id;
+    if (!is_finite(best.logit)) {
+        chosen = NONE;
+    } else if (draw.temperature != 0.0f) {
+        float* of_row = weights + static_cast<u64>(blockIdx.x) * vocabulary;
+        for (u32 id = threadIdx.x; id < vocabulary; id += THREADS)
+            of_row[id] = is_finite(row[id]) ? expf((row[id] - best.logit) / draw.temperature) : 0.0f;
         __syncthreads();
-        block_best(logit, chosen, best_logits, best_ids);
-        if (draw.temperature != 0.0f && chosen != NONE) {
-            float* of_row = weights + static_cast<u64>(blockIdx.x) * vocabulary;
-            for (u32 at = threadIdx.x; at < count; at += THREADS) {
-                const u32 id = ids ? ids[at] : at;
-                const bool counts = id < vocabulary && is_finite(row[id]);
-                of_row[at] = counts ? expf((row[id] - logit) / draw.temperature) : 0.0f;
-            }
-            __syncthreads();
-            const u32 place = drawn({of_row, count}, draw);
-            chosen = ids ? ids[place] : place;
-        }
+        chosen = drawn({of_row, vocabulary}, draw);
     }
-    if (threadIdx.x == 0)
-        out[blockIdx.x] = {best, chosen, chosen == NONE ? 0.0f : row[chosen] - logarithm, 0};
+    if (threadIdx.x != 0) return;
+    if (chosen == NONE) {
+        out[blockIdx.x] = {NONE, 0.0f, 0.0f, 0};
+        return;
+    }
+    const float logprob = row[chosen] - logarithm, other = chosen == best.id ? best.second : best.logit;
+    out[blockIdx.x] = {chosen, logprob, other - row[chosen] + logprob, 0};
 }
 EXPORT(choose)
 

@@ -1,116 +1,99 @@
 //! The next tokens, chosen on the device.
 //!
 //! Takes logits and how each row's token is to be chosen, gives tokens with their logarithms of the probability: what
-//! `engine` would choose from the same logits, without these leaving the device.
+//! `choice.rs` chooses from the same logits, without these leaving the device.
 
-use super::device::{Arg, Device, DeviceError, Launch, Plain, View, bytes_of_mut};
+use super::device::{Arg, Device, DeviceError, Launch, Plain, View};
+use crate::{Choice, Draw};
 
 /// Threads of a block, and logits of a block of the first kernel, as in `choose.cu`.
 const THREADS: u32 = 256;
 const PART: usize = 4096;
-/// No token, and no list.
+/// No token.
 const NONE: u32 = u32::MAX;
 /// Bytes of what a part comes to: `Best`.
 const BEST: usize = 16;
 
-/// How the token of a row is chosen.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Draw<'a> {
-    /// What logits are divided by before they become probabilities; 0 takes the greatest.
-    pub temperature: f32,
-    /// Only the likeliest tokens count that together have this probability; 1 lets all count.
-    pub top_p: f32,
-    /// From 0 to 1, less than 1: how far up the probabilities to go.
-    pub number: f64,
-    /// The tokens that may be chosen, in any order; all if there is no list.
-    pub allowed: Option<&'a [u32]>,
-}
-
-/// What was chosen in a row.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Chosen {
-    /// The greatest of all tokens.
-    pub best: u32,
-    /// The one chosen.
-    pub id: u32,
-    /// Its natural logarithm of the probability among all tokens.
-    pub logprob: f32,
-}
-
-/// `Draw` of `choose.cu`.
+/// A [`Draw`] as the device has it: `Draw` of `choose.cu`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
-struct OneDraw {
+pub struct DrawRow {
     number: f64,
     temperature: f32,
     top_p: f32,
-    first: u32,
-    count: u32,
 }
 
-/// `Choice` of `choose.cu`.
+/// What was chosen in a row, as the device has it: `Choice` of `choose.cu`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default)]
-struct Choice {
-    best: u32,
-    chosen: u32,
+pub struct ChoiceRow {
+    id: u32,
     logprob: f32,
+    runner_up: f32,
     spare: u32,
 }
 
 // SAFETY: numbers without gaps between them.
-unsafe impl Plain for OneDraw {}
+unsafe impl Plain for DrawRow {}
 // SAFETY: as above.
-unsafe impl Plain for Choice {}
+unsafe impl Plain for ChoiceRow {}
 
-/// The choices of the rows of `logits` (rows, vocabulary), one for each draw; none where no logit is a number or none is
-/// allowed. Waits for the device.
-///
-/// # Panics
-/// If there are not as many rows as draws.
-pub fn choose(
-    device: &dyn Device,
-    logits: View,
-    vocabulary: usize,
-    draws: &[Draw],
-) -> Result<Vec<Option<Chosen>>, DeviceError> {
-    let rows = draws.len();
-    assert_eq!(logits.bytes(), 4 * rows * vocabulary, "a row a draw");
-    if rows == 0 {
-        return Ok(Vec::new());
-    }
-    let (mut table, mut lists) = (Vec::new(), Vec::<u32>::new());
-    for draw in draws {
-        let first = lists.len() as u32;
-        let count = draw.allowed.map_or(NONE, |ids| {
-            let mut ids: Vec<u32> = ids.to_vec();
-            ids.retain(|&id| (id as usize) < vocabulary);
-            ids.sort_unstable();
-            ids.dedup();
-            lists.extend(&ids);
-            ids.len() as u32
-        });
-        table.push(OneDraw {
+impl From<Draw> for DrawRow {
+    fn from(draw: Draw) -> DrawRow {
+        DrawRow {
             number: draw.number,
             temperature: draw.temperature,
             top_p: draw.top_p,
-            first,
-            count,
-        });
+        }
     }
+}
+
+impl ChoiceRow {
+    /// The token; none where no logit is a number.
+    pub fn choice(self) -> Option<Choice> {
+        (self.id != NONE).then_some(Choice {
+            id: self.id,
+            logprob: self.logprob,
+            runner_up: self.runner_up,
+        })
+    }
+}
+
+/// Bytes of room that [`choose`] needs for so many rows, its choices included.
+pub fn choice_room(rows: usize, vocabulary: usize) -> usize {
+    rows * (size_of::<ChoiceRow>() + vocabulary.div_ceil(PART) * BEST)
+}
+
+/// The choices ([`ChoiceRow`]) of the rows of `logits` (rows, vocabulary), one for each draw ([`DrawRow`]); they lie at the
+/// beginning of the room. `weights` has a place for each logit, or nothing if no row's token is drawn: the caller has
+/// seen to that.
+///
+/// # Panics
+/// If a size is wrong.
+pub fn choose<'a>(
+    device: &dyn Device,
+    logits: View,
+    vocabulary: usize,
+    draws: View,
+    weights: View,
+    room: View<'a>,
+) -> Result<View<'a>, DeviceError> {
+    let rows = draws.bytes() / size_of::<DrawRow>();
+    assert_eq!(logits.bytes(), 4 * rows * vocabulary, "a row a draw");
+    assert!([0, logits.bytes()].contains(&weights.bytes()), "weights");
+    assert!(room.bytes() >= choice_room(rows, vocabulary), "room");
     let parts = vocabulary.div_ceil(PART);
-    let bests = device.allocate(rows * parts * BEST)?;
-    let draws_there = device.filled(&table)?;
-    let lists = device.filled(&lists)?;
-    let is_drawn = draws.iter().any(|draw| draw.temperature != 0.0);
-    let weights = device.allocate(if is_drawn { logits.bytes() } else { 0 })?;
-    let out = device.allocate(rows * size_of::<Choice>())?;
+    let choices = room.slice(0, rows * size_of::<ChoiceRow>());
+    let bests = room.slice(choices.bytes(), rows * parts * BEST);
+    if rows == 0 {
+        return Ok(choices);
+    }
     let vocabulary = Arg::U32(vocabulary as u32);
     let launch = Launch {
         kernel: "choose_parts",
         grid: [parts as u32, rows as u32, 1],
         threads: THREADS,
-        args: &[logits.into(), vocabulary, (&bests).into()],
+        args: &[logits.into(), vocabulary, bests.into()],
     };
     // SAFETY: there are so many rows, and room for all parts.
     unsafe { device.launch(&launch) }?;
@@ -121,27 +104,16 @@ pub fn choose(
         args: &[
             logits.into(),
             vocabulary,
-            (&bests).into(),
+            bests.into(),
             Arg::U32(parts as u32),
-            (&draws_there).into(),
-            (&lists).into(),
-            (&weights).into(),
-            (&out).into(),
+            draws.into(),
+            weights.into(),
+            choices.into(),
         ],
     };
-    // SAFETY: as above; there are so many draws, their lists hold known ids only, and there is room for weights if
-    // any row is drawn.
+    // SAFETY: as above; there are so many draws, and the caller vouches for room for weights if any row is drawn.
     unsafe { device.launch(&launch) }?;
-    let mut choices = vec![Choice::default(); rows];
-    device.download(out.view(), bytes_of_mut(&mut choices))?;
-    let chosen = choices.into_iter().map(|choice| {
-        (choice.chosen != NONE).then_some(Chosen {
-            best: choice.best,
-            id: choice.chosen,
-            logprob: choice.logprob,
-        })
-    });
-    Ok(chosen.collect())
+    Ok(choices)
 }
 
 #[cfg(test)]
@@ -149,26 +121,34 @@ mod tests {
     use super::*;
     use crate::{
         fixture::Random,
-        kernels::cuda::{emulated::Emulated, testing::upload},
+        kernels::cuda::{
+            bytes_of_mut,
+            emulated::Emulated,
+            testing::{room, upload},
+        },
     };
 
-    const GREEDY: Draw = Draw {
-        temperature: 0.0,
-        top_p: 1.0,
-        number: 0.0,
-        allowed: None,
-    };
+    const GREEDY: Draw = Draw::GREEDY;
 
-    fn run(logits: &[f32], draws: &[Draw]) -> Vec<Option<Chosen>> {
+    fn run(logits: &[f32], draws: &[Draw]) -> Vec<Option<Choice>> {
         let device = Emulated::new();
+        let (rows, vocabulary) = (draws.len(), logits.len() / draws.len());
         let there = upload(&device, logits);
-        choose(&device, there.view(), logits.len() / draws.len(), draws).unwrap()
+        let is_drawn = draws.iter().any(|draw| !draw.is_greedy());
+        let weights = room(&device, if is_drawn { logits.len() } else { 0 });
+        let draws: Vec<DrawRow> = draws.iter().copied().map(DrawRow::from).collect();
+        let draws = upload(&device, &draws);
+        let room = device.allocate(choice_room(rows, vocabulary)).unwrap();
+        let (there, draws, weights) = (there.view(), draws.view(), weights.view());
+        let view = choose(&device, there, vocabulary, draws, weights, room.view()).unwrap();
+        let mut choices = vec![ChoiceRow::default(); rows];
+        device.download(view, bytes_of_mut(&mut choices)).unwrap();
+        choices.into_iter().map(ChoiceRow::choice).collect()
     }
 
     /// The ids that count and their weights in the order of ids, in the plainest code: sorted whole.
     fn counted(logits: &[f32], draw: &Draw) -> Vec<(u32, f64)> {
         let ids = 0..logits.len() as u32;
-        let ids = ids.filter(|id| draw.allowed.is_none_or(|allowed| allowed.contains(id)));
         let ids: Vec<u32> = ids.filter(|&id| logits[id as usize].is_finite()).collect();
         let largest = ids
             .iter()
@@ -206,17 +186,24 @@ mod tests {
             low - 1e-5 <= draw.number && draw.number <= high + 1e-5,
             "{got:?} lies from {low} to {high}: {draw:?}"
         );
-        check_logprob(logits, got);
+        check_logprobs(logits, got);
     }
 
+    /// Its probability, and that of the best other one.
     #[track_caller]
-    fn check_logprob(logits: &[f32], got: Chosen) {
+    fn check_logprobs(logits: &[f32], got: Choice) {
         let sum: f64 = logits.iter().map(|&x| f64::from(x).exp()).sum();
-        let want = f64::from(logits[got.id as usize]) - sum.ln();
-        assert!(
-            (f64::from(got.logprob) - want).abs() < 1e-4,
-            "{got:?}: {want}"
-        );
+        let others = logits.iter().enumerate();
+        let others = others.filter(|&(id, _)| id != got.id as usize);
+        let second = others.fold(f32::NEG_INFINITY, |a, (_, &b)| a.max(b));
+        for (got_one, logit) in [
+            (got.logprob, logits[got.id as usize]),
+            (got.runner_up, second),
+        ] {
+            let want = f64::from(logit) - sum.ln();
+            let is_near = f64::from(got_one) == want || (f64::from(got_one) - want).abs() < 1e-4;
+            assert!(is_near, "{got:?}: {want}");
+        }
     }
 
     #[test]
@@ -226,28 +213,53 @@ mod tests {
             logits[row * 9001 + place] = 7.0;
         }
         let got = run(&logits, &[GREEDY, GREEDY]);
-        let got: Vec<Chosen> = got.into_iter().flatten().collect();
+        let got: Vec<Choice> = got.into_iter().flatten().collect();
         assert_eq!([got[0].id, got[1].id], [8999, 70]);
-        assert_eq!([got[0].best, got[1].best], [8999, 70]);
-        check_logprob(&logits[..9001], got[0]);
-        check_logprob(&logits[9001..], got[1]);
+        check_logprobs(&logits[..9001], got[0]);
+        check_logprobs(&logits[9001..], got[1]);
     }
 
+    /// In one part and in another, of one thread and of another; where the best is the last and where there is one alone.
     #[test]
-    fn only_what_is_allowed() {
-        let mut logits = Random::new(2).normal(5000);
-        logits[17] = 9.0;
-        logits[4000] = 8.0;
-        logits[30] = 8.0;
-        let allowed = |ids| Draw {
-            allowed: Some(ids),
-            ..GREEDY
-        };
-        let id = |ids| run(&logits, &[allowed(ids)])[0].map(|chosen| (chosen.best, chosen.id));
-        assert_eq!(id(&[4000, 17, 3]), Some((17, 17)));
-        assert_eq!(id(&[4000, 31, 30, 4000, 90_000]), Some((17, 30)));
-        assert_eq!(id(&[]), None);
-        assert_eq!(id(&[5000]), None);
+    fn the_best_other_one() {
+        let mut logits = Random::new(3).normal(9001);
+        logits[4097] = 8.0;
+        for place in [4097 + 256, 4098, 9000, 0, 4096] {
+            let mut logits = logits.clone();
+            logits[place] = 7.5;
+            let got = run(&logits, &[GREEDY])[0].unwrap();
+            assert_eq!(got.id, 4097);
+            assert!((got.logprob - got.runner_up - 0.5).abs() < 1e-5, "{got:?}");
+            check_logprobs(&logits, got);
+            logits[place] = 9.0;
+            let got = run(&logits, &[GREEDY])[0].unwrap();
+            assert_eq!(got.id, place as u32);
+            assert!((got.logprob - got.runner_up - 1.0).abs() < 1e-5, "{got:?}");
+        }
+        for logits in [&[2.0][..], &[f32::NEG_INFINITY, 2.0]] {
+            let got = run(logits, &[GREEDY])[0].unwrap();
+            assert_eq!((got.logprob, got.runner_up), (0.0, f32::NEG_INFINITY));
+        }
+    }
+
+    /// What the processor chooses from the same logits.
+    #[test]
+    fn the_processors_choice() {
+        let logits = Random::new(4).normal(8 * 5000);
+        for (row, logits) in logits.chunks_exact(5000).enumerate() {
+            let hot = Draw {
+                temperature: 0.7,
+                top_p: 0.8,
+                number: row as f64 / 8.0,
+            };
+            for draw in [GREEDY, hot] {
+                let want = crate::choose(logits, None, draw).unwrap();
+                let got = run(logits, &[draw])[0].unwrap();
+                assert_eq!(got.id, want.id, "{draw:?}");
+                assert!((got.logprob - want.logprob).abs() < 1e-4);
+                assert!((got.runner_up - want.runner_up).abs() < 1e-4);
+            }
+        }
     }
 
     #[test]
@@ -258,8 +270,8 @@ mod tests {
         assert_eq!(run(&logits, &[GREEDY])[0].unwrap().id, 4500);
         let hot = Draw {
             temperature: 1.0,
+            top_p: 1.0,
             number: 0.99,
-            ..GREEDY
         };
         assert_eq!(run(&logits, &[hot])[0].unwrap().id, 4500);
         logits[1] = f32::INFINITY;
@@ -271,19 +283,15 @@ mod tests {
         let logits: Vec<f32> = (0..3000)
             .map(|id| (id as f32 * 0.37).sin() * 6.0 + (id as f32 * 0.011).cos())
             .collect();
-        let few: Vec<u32> = (0..700).map(|i| (i * 13) % 3100).collect();
         for temperature in [0.4, 1.0, 3.0] {
             for top_p in [0.0, 0.3, 0.9, 0.999, 1.0] {
-                for allowed in [None, Some(&few[..])] {
-                    for number in [0.0, 0.123, 0.5, 0.87, 1.0 - f64::EPSILON] {
-                        let draw = Draw {
-                            temperature,
-                            top_p,
-                            number,
-                            allowed,
-                        };
-                        check(&logits, draw);
-                    }
+                for number in [0.0, 0.123, 0.5, 0.87, 1.0 - f64::EPSILON] {
+                    let draw = Draw {
+                        temperature,
+                        top_p,
+                        number,
+                    };
+                    check(&logits, draw);
                 }
             }
         }
@@ -306,15 +314,14 @@ mod tests {
                 temperature: 1.0,
                 top_p,
                 number,
-                allowed: None,
             };
             assert_eq!(run(&logits, &[draw])[0].unwrap().id, want, "{draw:?}");
         }
         for temperature in [f32::MIN_POSITIVE, 1e-30] {
             let draw = Draw {
                 temperature,
+                top_p: 1.0,
                 number: 0.999,
-                ..GREEDY
             };
             assert_eq!(run(&logits, &[draw])[0].unwrap().id, 1);
         }

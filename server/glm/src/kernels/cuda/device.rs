@@ -2,7 +2,7 @@
 //!
 //! Takes kernels by their names and arguments, gives nothing until it is asked to [`Device::download`]. All of a device's
 //! work is one queue: copies and launches happen in the order in which they were asked for, and none but `download` and
-//! `synchronize` waits. So a queue can also be recorded once and replayed: a launch's arguments are addresses and
+//! `synchronize` waits. What is asked for can also be recorded once and replayed: a launch's arguments are addresses and
 //! sizes that stay, and whatever changes from step to step lies in memory. The one implementation is the driver of a GPU,
 //! the other, for tests, the emulation.
 
@@ -171,6 +171,33 @@ pub struct Launch<'a> {
     pub args: &'a [Arg<'a>],
 }
 
+/// Launches and copies that a device recorded.
+pub struct Recording(Box<dyn Any + Send>);
+
+impl Recording {
+    /// What only the device looks into.
+    #[cfg(any(test, feature = "fixture", feature = "cuda"))] // a build without any has no device
+    pub(crate) fn new(recorded: impl Any + Send) -> Recording {
+        Recording(Box::new(recorded))
+    }
+
+    /// What it was made of, if it was of this type.
+    #[cfg(any(test, feature = "fixture", feature = "cuda"))]
+    pub(crate) fn of<T: Any>(&self) -> Result<&T, DeviceError> {
+        let other = || DeviceError::Failed("another device made the recording".to_owned());
+        self.0.downcast_ref().ok_or_else(other)
+    }
+}
+
+impl fmt::Debug for Recording {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str("Recording")
+    }
+}
+
+/// Asks a device for something.
+pub type Ask<'a> = &'a mut dyn FnMut() -> Result<(), DeviceError>;
+
 /// A device with one queue.
 pub trait Device {
     /// Room for so many bytes, also for none.
@@ -202,6 +229,18 @@ pub trait Device {
 
     /// Waits until all is done, and tells what went wrong since the last time.
     fn synchronize(&self) -> Result<(), DeviceError>;
+
+    /// Records the launches and copies on the device that `ask` asks for, instead of doing them; `ask` asks for nothing
+    /// else. None if the device cannot record that: then it is to be asked for as ever, and that will tell what is wrong,
+    /// if anything is.
+    fn record(&self, ask: Ask) -> Option<Recording>;
+
+    /// Asks for all that was recorded.
+    ///
+    /// # Safety
+    /// The memory that was named in what was recorded is still there, and what holds for the launches then holds for them
+    /// with what is in that memory now.
+    unsafe fn replay(&self, recording: &Recording) -> Result<(), DeviceError>;
 }
 
 /// A type whose values are their bytes, any of which are a value.

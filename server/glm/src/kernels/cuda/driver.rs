@@ -5,12 +5,12 @@
 //! so the driver's library is asked for first.
 
 use super::{
-    device::{Arg, Buffer, Device, DeviceError, Launch, View},
+    device::{Arg, Ask, Buffer, Device, DeviceError, Launch, Recording, View},
     ptx::ptx,
 };
 use crate::{Error, GpuInfo};
 use cudarc::driver::{
-    CudaContext, CudaStream, DriverError, result,
+    CudaContext, CudaGraph, CudaStream, DriverError, result,
     sys::{self, cudaError_enum as Code},
 };
 use std::{
@@ -36,6 +36,8 @@ pub struct Driver {
     capability: (i32, i32),
     /// The driver's version, as CUDA's.
     cuda: i32,
+    /// Whether the driver has what recordings need.
+    records: bool,
 }
 
 /// The GPU's context and queue, which buffers keep alive.
@@ -48,6 +50,22 @@ struct Card {
 struct Owner {
     card: Arc<Card>,
     address: sys::CUdeviceptr,
+}
+
+/// A recording.
+struct Graph {
+    graph: CudaGraph,
+    card: Arc<Card>,
+}
+
+// SAFETY: the driver wants one thread at a time for a graph, and a recording has one owner and is not `Sync`.
+unsafe impl Send for Graph {}
+
+impl Drop for Graph {
+    fn drop(&mut self) {
+        // The driver lets go of a graph only in its context. A device that is gone has taken it with it.
+        let _ = self.card.bind();
+    }
 }
 
 /// The handle of a kernel.
@@ -183,6 +201,7 @@ impl Driver {
             product,
             capability,
             cuda,
+            records: records(),
         })
     }
 
@@ -330,6 +349,43 @@ impl Device for Driver {
         // SAFETY: the stream lives as long as the card.
         failed(unsafe { result::stream::synchronize(self.stream()) })
     }
+
+    fn record(&self, ask: Ask) -> Option<Recording> {
+        if !self.records {
+            return None;
+        }
+        // Other threads may go on with what they do.
+        let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
+        self.card.stream.begin_capture(mode).ok()?;
+        let asked = ask();
+        // In any case, else the stream would record for ever.
+        let flags = sys::CUgraphInstantiate_flags(0);
+        let graph = self.card.stream.end_capture(flags).ok().flatten();
+        let card = self.card.clone();
+        let graph = graph.map(|graph| Recording::new(Graph { graph, card }));
+        graph.filter(|_| asked.is_ok())
+    }
+
+    unsafe fn replay(&self, recording: &Recording) -> Result<(), DeviceError> {
+        let recording: &Graph = recording.of()?;
+        self.card.bind()?;
+        failed(recording.graph.launch())
+    }
+}
+
+/// Whether the driver's library has the functions that recordings need; cudarc panics where one is missing.
+fn records() -> bool {
+    let names: [&[u8]; 6] = [
+        b"cuStreamBeginCapture_v2\0",
+        b"cuStreamEndCapture\0",
+        b"cuGraphInstantiateWithFlags\0",
+        b"cuGraphLaunch\0",
+        b"cuGraphExecDestroy\0",
+        b"cuGraphDestroy\0",
+    ];
+    // SAFETY: the library is there, for the driver has been asked for its version; functions are looked for and not called.
+    let has = |name: &&[u8]| unsafe { sys::culib().get::<unsafe extern "C" fn()>(*name).is_ok() };
+    names.iter().all(has)
 }
 
 /// An argument as the low bytes of a number; every machine with such a GPU has them first.

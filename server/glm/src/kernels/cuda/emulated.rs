@@ -4,7 +4,7 @@
 //! each state of the sources, and found again by later ones. What a kernel must not do is an error of its launch;
 //! `emulated/device.h` says what that is.
 
-use super::device::{Arg, Buffer, Device, DeviceError, Launch, View};
+use super::device::{Arg, Ask, Buffer, Device, DeviceError, Launch, Recording, View};
 use libloading::{Library, Symbol};
 use std::{
     ffi::{CStr, CString, c_char, c_int, c_void},
@@ -12,7 +12,7 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
     path::{Path, PathBuf},
     process::Command,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 /// The sources, this file's folder.
@@ -36,9 +36,30 @@ const FLAGS: [&str; 12] = [
 /// Room for what the library says of a failure.
 const WORDS: usize = 512;
 
-/// A device of its own for each test.
+/// A device of its own for each test. It replays a recording with the arguments that were recorded, so that one which should
+/// have changed since shows.
 #[derive(Clone)]
-pub(crate) struct Emulated(Arc<Machine>);
+pub(crate) struct Emulated {
+    machine: Arc<Machine>,
+    /// What was asked for since a recording began, if one has.
+    recording: Arc<Mutex<Option<Vec<Asked>>>>,
+}
+
+/// What a device was asked for.
+enum Asked {
+    Launch {
+        kernel: String,
+        grid: [u32; 3],
+        threads: u32,
+        /// As [`value`] gives them.
+        args: Vec<(u64, u32, u32)>,
+    },
+    Copy {
+        from: u64,
+        to: u64,
+        bytes: usize,
+    },
+}
 
 /// What `emulated_open` gives.
 struct Machine(*mut c_void);
@@ -98,59 +119,70 @@ impl Emulated {
     pub(crate) fn new() -> Emulated {
         let open: Symbol<unsafe extern "C" fn() -> *mut c_void> = symbol(c"emulated_open");
         // SAFETY: it takes nothing.
-        Emulated(Arc::new(Machine(unsafe { open() })))
-    }
-}
-
-impl Device for Emulated {
-    fn allocate(&self, bytes: usize) -> Result<Buffer, DeviceError> {
-        type Allocate = unsafe extern "C" fn(*mut c_void, usize) -> *mut c_void;
-        let allocate: Symbol<Allocate> = symbol(c"emulated_allocate");
-        // SAFETY: the machine is open.
-        let begin = unsafe { allocate(self.0.0, bytes) };
-        if begin.is_null() {
-            return Err(DeviceError::OutOfMemory { bytes });
+        let machine = Arc::new(Machine(unsafe { open() }));
+        Emulated {
+            machine,
+            recording: Arc::default(),
         }
-        let owner = Owner {
-            machine: self.0.clone(),
-            begin,
-        };
-        Ok(Buffer::new(begin as u64, bytes, Box::new(owner)))
     }
 
-    fn upload(&self, from: &[u8], to: View) -> Result<(), DeviceError> {
-        assert_eq!(from.len(), to.bytes(), "as many bytes");
-        // SAFETY: a view lies in a buffer, whose memory is this process's own.
-        unsafe { std::ptr::copy(from.as_ptr(), to.address() as *mut u8, from.len()) };
+    /// Records it if a recording has begun, else does it.
+    fn ask(&self, asked: Asked) -> Result<(), DeviceError> {
+        let mut recording = self
+            .recording
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match &mut *recording {
+            Some(all) => all.push(asked),
+            None => self.act(&asked)?,
+        }
         Ok(())
     }
 
-    fn download(&self, from: View, to: &mut [u8]) -> Result<(), DeviceError> {
-        assert_eq!(from.bytes(), to.len(), "as many bytes");
-        // SAFETY: as above.
-        unsafe { std::ptr::copy(from.address() as *const u8, to.as_mut_ptr(), to.len()) };
-        Ok(())
+    /// What is asked for in a recording has to be a launch or a copy on the device.
+    fn refuse_in_recording(&self, what: &str) -> Result<(), DeviceError> {
+        let recording = self
+            .recording
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match *recording {
+            Some(_) => Err(DeviceError::Failed(format!("{what} in a recording"))),
+            None => Ok(()),
+        }
     }
 
-    fn copy(&self, from: View, to: View) -> Result<(), DeviceError> {
-        assert_eq!(from.bytes(), to.bytes(), "as many bytes");
-        let (from, to, bytes) = (from.address(), to.address(), from.bytes());
-        assert!(from.abs_diff(to) >= bytes as u64, "no overlap");
-        // SAFETY: as above.
-        unsafe { std::ptr::copy_nonoverlapping(from as *const u8, to as *mut u8, bytes) };
-        Ok(())
+    fn act(&self, asked: &Asked) -> Result<(), DeviceError> {
+        match asked {
+            Asked::Launch {
+                kernel,
+                grid,
+                threads,
+                args,
+            } => self.start(kernel, *grid, *threads, args),
+            &Asked::Copy { from, to, bytes } => {
+                // SAFETY: views lie in buffers, whose memory is this process's own, and do not overlap.
+                unsafe {
+                    std::ptr::copy_nonoverlapping(from as *const u8, to as *mut u8, bytes);
+                }
+                Ok(())
+            }
+        }
     }
 
-    unsafe fn launch(&self, launch: &Launch) -> Result<(), DeviceError> {
+    fn start(
+        &self,
+        kernel: &str,
+        grid: [u32; 3],
+        threads: u32,
+        args: &[(u64, u32, u32)],
+    ) -> Result<(), DeviceError> {
         let start: Symbol<Start> = symbol(c"emulated_launch");
         let fail = |why: String| DeviceError::Kernel {
-            kernel: launch.kernel.to_owned(),
+            kernel: kernel.to_owned(),
             why,
         };
-        let name = CString::new(launch.kernel).map_err(|error| fail(error.to_string()))?;
-        // Every argument in eight bytes; all machines with an emulation have the low bytes first.
-        let values: Vec<(u64, u32, u32)> = launch.args.iter().map(value).collect();
-        let arguments: Vec<Argument> = values
+        let name = CString::new(kernel).map_err(|error| fail(error.to_string()))?;
+        let arguments: Vec<Argument> = args
             .iter()
             .map(|(value, bytes, kind)| Argument {
                 value: (&raw const *value).cast(),
@@ -159,14 +191,14 @@ impl Device for Emulated {
             })
             .collect();
         let mut why = [0u8; WORDS];
-        // SAFETY: the library checks the name, the number and the types of the arguments; the caller vouches for the
+        // SAFETY: the library checks the name, the number and the types of the arguments; who launches vouches for the
         // memory, and what lies beside buffers faults there.
         let failed = unsafe {
             start(
-                self.0.0,
+                self.machine.0,
                 name.as_ptr(),
-                launch.grid.as_ptr(),
-                launch.threads,
+                grid.as_ptr(),
+                threads,
                 arguments.as_ptr(),
                 arguments.len() as u32,
                 why.as_mut_ptr().cast(),
@@ -179,9 +211,79 @@ impl Device for Emulated {
         let why = CStr::from_bytes_until_nul(&why).map_or("", |why| why.to_str().unwrap_or(""));
         Err(fail(why.to_owned()))
     }
+}
+
+impl Device for Emulated {
+    fn allocate(&self, bytes: usize) -> Result<Buffer, DeviceError> {
+        self.refuse_in_recording("memory was asked for")?;
+        type Allocate = unsafe extern "C" fn(*mut c_void, usize) -> *mut c_void;
+        let allocate: Symbol<Allocate> = symbol(c"emulated_allocate");
+        // SAFETY: the machine is open.
+        let begin = unsafe { allocate(self.machine.0, bytes) };
+        if begin.is_null() {
+            return Err(DeviceError::OutOfMemory { bytes });
+        }
+        let owner = Owner {
+            machine: self.machine.clone(),
+            begin,
+        };
+        Ok(Buffer::new(begin as u64, bytes, Box::new(owner)))
+    }
+
+    fn upload(&self, from: &[u8], to: View) -> Result<(), DeviceError> {
+        assert_eq!(from.len(), to.bytes(), "as many bytes");
+        self.refuse_in_recording("an upload was asked for")?;
+        // SAFETY: a view lies in a buffer, whose memory is this process's own.
+        unsafe { std::ptr::copy(from.as_ptr(), to.address() as *mut u8, from.len()) };
+        Ok(())
+    }
+
+    fn download(&self, from: View, to: &mut [u8]) -> Result<(), DeviceError> {
+        assert_eq!(from.bytes(), to.len(), "as many bytes");
+        self.refuse_in_recording("a download was asked for")?;
+        // SAFETY: as above.
+        unsafe { std::ptr::copy(from.address() as *const u8, to.as_mut_ptr(), to.len()) };
+        Ok(())
+    }
+
+    fn copy(&self, from: View, to: View) -> Result<(), DeviceError> {
+        assert_eq!(from.bytes(), to.bytes(), "as many bytes");
+        let (from, to, bytes) = (from.address(), to.address(), from.bytes());
+        assert!(from.abs_diff(to) >= bytes as u64, "no overlap");
+        self.ask(Asked::Copy { from, to, bytes })
+    }
+
+    unsafe fn launch(&self, launch: &Launch) -> Result<(), DeviceError> {
+        // Every argument in eight bytes; all machines with an emulation have the low bytes first.
+        self.ask(Asked::Launch {
+            kernel: launch.kernel.to_owned(),
+            grid: launch.grid,
+            threads: launch.threads,
+            args: launch.args.iter().map(value).collect(),
+        })
+    }
 
     fn synchronize(&self) -> Result<(), DeviceError> {
-        Ok(())
+        self.refuse_in_recording("waiting was asked for")
+    }
+
+    fn record(&self, ask: Ask) -> Option<Recording> {
+        let swap = |with| {
+            let mut recording = self
+                .recording
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *recording, with)
+        };
+        swap(Some(Vec::new()));
+        let asked = ask();
+        let recorded = swap(None)?;
+        asked.ok().map(|()| Recording::new(recorded))
+    }
+
+    unsafe fn replay(&self, recording: &Recording) -> Result<(), DeviceError> {
+        let recorded: &Vec<Asked> = recording.of()?;
+        recorded.iter().try_for_each(|asked| self.act(asked))
     }
 }
 

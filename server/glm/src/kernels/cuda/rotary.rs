@@ -84,8 +84,8 @@ pub fn rotate_and_cache(
         norms.map(|norms| norms.query).into(),
         norms.map(|norms| norms.key).into(),
         norms.map_or(0.0, |norms| norms.epsilon).into(),
-        tables.rows().into(),
-        tables.sequences().into(),
+        tables.rows.into(),
+        tables.sequences.into(),
     ];
     let sizes = [layer, queries, keys, size].into_iter().chain(sizes);
     args.extend(sizes.map(|size| Arg::U32(size as u32)));
@@ -110,7 +110,7 @@ mod tests {
                 Buffer,
                 emulated::Emulated,
                 sequences::{Row, Sequence, cache_bytes},
-                testing::{download, upload},
+                testing::{download, listed, upload},
             },
             reference,
         },
@@ -137,7 +137,8 @@ mod tests {
             .collect();
         let rows = places.map(|(sequence, place)| Row::new(sequence, place, place + 1));
         let rows_apart: Vec<Row> = rows.to_vec();
-        let tables = Tables::new(&device, &sequences, &rows_apart).unwrap();
+        let (listing, memory) = listed(&device, &sequences, &rows_apart);
+        let tables = listing.at(memory.view());
         let x = random.normal(rows.len() * row_width);
         let angles = random.normal(rows.len() * sections * pairs);
         let cosines: Vec<f32> = angles.iter().map(|x| x.cos()).collect();

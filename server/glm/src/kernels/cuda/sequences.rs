@@ -1,9 +1,10 @@
 //! How the rows of a pass belong to sequences, and where those have their caches; as `sequences.cuh` has it.
 //!
-//! Takes the sequences' caches and for each row its place and how many keys it sees; gives tables for the device. What
-//! changes from one step to the next lies in these tables alone, so that a recorded step serves all.
+//! Takes the sequences' caches and for each row its place and how many keys it sees; gives the bytes of tables, and the
+//! tables once their bytes are on the device. What changes from one step to the next lies in these tables alone, so that a
+//! recorded step serves all.
 
-use super::device::{Buffer, Device, DeviceError, Plain, View};
+use super::device::{Plain, View, bytes_of};
 
 /// Rows of a tile at most: queries of a block of `flash.cu`.
 const TILE: usize = 64;
@@ -75,29 +76,23 @@ impl Sequence {
     }
 }
 
-/// The tables of a pass.
+/// The tables of a set of rows, as they are to be copied to the device: sequences, then rows, then tiles.
 #[derive(Debug)]
-pub struct Tables {
-    rows: Buffer,
-    tiles: Buffer,
-    sequences: Buffer,
-    pub(super) row_count: usize,
-    pub(super) tile_count: usize,
-    /// The most keys that a row may see.
-    pub(super) most_visible: usize,
+pub struct Listing {
+    bytes: Vec<u8>,
+    sequences: usize,
+    rows: usize,
+    tiles: usize,
+    most_visible: usize,
 }
 
-impl Tables {
-    /// Copies the tables to the device. Rows of one sequence that follow one another see more and more keys.
+impl Listing {
+    /// Rows of one sequence that follow one another see more and more keys.
     ///
     /// # Panics
     /// If a row has no sequence, lies behind its cache's end, sees nothing, more than there is room for or less than the row
     /// before it.
-    pub fn new(
-        device: &dyn Device,
-        sequences: &[Sequence],
-        rows: &[Row],
-    ) -> Result<Tables, DeviceError> {
+    pub fn new(sequences: &[Sequence], rows: &[Row]) -> Listing {
         for (at, row) in rows.iter().enumerate() {
             let capacity = sequences[row.sequence as usize].capacity;
             assert!(u64::from(row.place) < capacity, "a place in the cache");
@@ -109,27 +104,49 @@ impl Tables {
         }
         let tiles = tiles(rows);
         let most = rows.iter().map(|row| row.visible as usize).max();
-        Ok(Tables {
-            rows: device.filled(rows)?,
-            tiles: device.filled(&tiles)?,
-            sequences: device.filled(sequences)?,
-            row_count: rows.len(),
-            tile_count: tiles.len(),
+        Listing {
+            bytes: [bytes_of(sequences), bytes_of(rows), bytes_of(&tiles)].concat(),
+            sequences: sequences.len(),
+            rows: rows.len(),
+            tiles: tiles.len(),
             most_visible: most.unwrap_or(0),
-        })
+        }
     }
 
-    pub(super) fn rows(&self) -> View<'_> {
-        self.rows.view()
+    /// What is to be copied to the device, to a multiple of 16 bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
-    pub(super) fn tiles(&self) -> View<'_> {
-        self.tiles.view()
+    /// The tables, whose bytes are there, or will be when they are looked at.
+    ///
+    /// # Panics
+    /// If there is not as much memory.
+    pub fn at<'a>(&self, memory: View<'a>) -> Tables<'a> {
+        assert_eq!(memory.bytes(), self.bytes.len(), "as many bytes");
+        let sequences = self.sequences * size_of::<Sequence>();
+        let rows = self.rows * size_of::<Row>();
+        Tables {
+            sequences: memory.slice(0, sequences),
+            rows: memory.slice(sequences, rows),
+            tiles: memory.slice(sequences + rows, self.tiles * size_of::<Tile>()),
+            row_count: self.rows,
+            tile_count: self.tiles,
+            most_visible: self.most_visible,
+        }
     }
+}
 
-    pub(super) fn sequences(&self) -> View<'_> {
-        self.sequences.view()
-    }
+/// The tables of a set of rows, on the device.
+#[derive(Debug, Clone, Copy)]
+pub struct Tables<'a> {
+    pub(super) sequences: View<'a>,
+    pub(super) rows: View<'a>,
+    pub(super) tiles: View<'a>,
+    pub(super) row_count: usize,
+    pub(super) tile_count: usize,
+    /// The most keys that a row may see.
+    pub(super) most_visible: usize,
 }
 
 /// The runs of rows of one sequence, at most [`TILE`] each.

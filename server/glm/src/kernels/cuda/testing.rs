@@ -1,6 +1,9 @@
 //! What tests of kernels share: numbers to the device and back.
 
-use super::device::{Buffer, Device, Plain, bytes_of_mut};
+use super::{
+    device::{Buffer, Device, Plain, bytes_of_mut},
+    sequences::{Listing, Row, Sequence},
+};
 
 // SAFETY: a number is its bytes.
 unsafe impl Plain for half::f16 {}
@@ -22,4 +25,15 @@ pub(crate) fn download<T: Plain + Default>(device: &dyn Device, buffer: &Buffer)
         .download(buffer.view(), bytes_of_mut(&mut numbers))
         .unwrap();
     numbers
+}
+
+/// The tables of these rows, and where they are on the device.
+pub(crate) fn listed(
+    device: &dyn Device,
+    sequences: &[Sequence],
+    rows: &[Row],
+) -> (Listing, Buffer) {
+    let listing = Listing::new(sequences, rows);
+    let there = upload(device, listing.bytes());
+    (listing, there)
 }

@@ -5,7 +5,7 @@ use super::*;
 use crate::{
     Chunk, Device as Place, Model, Part, Source, Want, Weights, fixture, kernels::cuda::emulated,
 };
-use std::{env, fs, process::Command};
+use std::{env, fs, path::Path, process::Command};
 
 /// What tells a child that it is one.
 const CHILD: &str = "INFILL_EMULATED_DRIVER";
@@ -78,10 +78,16 @@ fn with_driver(child: &str, settings: &[(&str, &str)]) -> String {
     let link = folder.join("libcuda.so");
     // Of several that make it at once, one does.
     let _ = std::os::unix::fs::symlink(&library, &link);
+    with_library(&folder, child, settings)
+}
+
+/// The same with the library `libcuda.so` of this folder.
+#[cfg(target_os = "linux")]
+fn with_library(folder: &Path, child: &str, settings: &[(&str, &str)]) -> String {
     let output = Command::new(env::current_exe().expect("a test program has a path"))
         .args(["--ignored", "--exact", "--nocapture", "--test-threads", "1"])
         .arg(format!("kernels::cuda::driver::tests::{child}"))
-        .env("LD_LIBRARY_PATH", &folder)
+        .env("LD_LIBRARY_PATH", folder)
         .env(CHILD, "1")
         .envs(settings.iter().copied())
         .output()
@@ -215,6 +221,72 @@ fn a_model_runs_through_the_driver() {
         let said = with_driver("model", &[("EMULATED_POOLS", pools)]);
         assert!(said.contains("model: it ran"), "{said}");
     }
+}
+
+/// Of each graph that was launched, how many nodes it had and how many kernels were launched before.
+#[cfg(target_os = "linux")]
+fn graphs(said: &str) -> Vec<[usize; 2]> {
+    let lines = said.lines();
+    let graphs = lines.filter_map(|line| {
+        let (nodes, launches) = line.strip_prefix("a graph of ")?.split_once(" after ")?;
+        let number = |text: &str| text.parse().expect("a number");
+        Some([number(nodes), number(launches.strip_suffix(" launches")?)])
+    });
+    graphs.collect()
+}
+
+/// The first step goes piece by piece, the second is recorded, and it and the third are a graph each.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_step_is_one_graph() {
+    let said = with_driver("model", &[("EMULATED_TELLS", "1")]);
+    assert!(said.contains("model: it ran"), "{said}");
+    let graphs = graphs(&said);
+    let [[nodes, before], [others, later]] = graphs[..] else {
+        panic!("{said}");
+    };
+    assert!(
+        nodes == others && later == before + nodes && nodes > 20,
+        "{said}"
+    );
+    // In the middle of the second.
+    let launches = (later + nodes / 2).to_string();
+    let said = with_driver("model", &[("EMULATED_LAUNCHES", &launches)]);
+    assert!(
+        said.contains("model: the device cuda:0 (Emulated) failed: "),
+        "{said}"
+    );
+    assert!(said.contains("a kernel failed"), "{said}");
+}
+
+/// One that says that it cannot record, and one that has not the functions.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_driver_without_graphs_is_asked_piece_by_piece() {
+    let said = with_driver(
+        "model",
+        &[("EMULATED_TELLS", "1"), ("EMULATED_GRAPHS", "0")],
+    );
+    assert!(
+        said.contains("model: it ran") && graphs(&said).is_empty(),
+        "{said}"
+    );
+
+    let library = emulated::build();
+    let mut bytes = fs::read(&library).unwrap();
+    let name = b"\0cuGraphLaunch\0";
+    let places = (0..bytes.len() - name.len()).filter(|&at| bytes[at..].starts_with(name));
+    let places: Vec<usize> = places.collect();
+    assert!(!places.is_empty());
+    places.into_iter().for_each(|at| bytes[at + 1] = b'n');
+    let folder = library.with_extension("driver-without-graphs");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("libcuda.so"), bytes).unwrap();
+    let said = with_library(&folder, "model", &[("EMULATED_TELLS", "1")]);
+    assert!(
+        said.contains("model: it ran") && graphs(&said).is_empty(),
+        "{said}"
+    );
 }
 
 #[cfg(target_os = "linux")]
