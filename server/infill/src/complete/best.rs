@@ -62,10 +62,11 @@ impl Trip {
         let mut branches = mem::take(&mut best.said.branches);
         let mut end = None;
         for _ in 1..TRIES {
-            if best.shown.is_ok() {
+            let least = best.merit().max(self.least());
+            // What is too unlikely to be shown is nothing to wait beside.
+            if best.shown.is_ok() && best.merit() >= least {
                 end = end.or_else(|| Some(Instant::now() + self.patience()));
             }
-            let least = best.merit().max(self.least());
             let Some(branch) = best.is_open().then(|| next(&mut branches, least)).flatten() else {
                 break;
             };

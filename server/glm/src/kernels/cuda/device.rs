@@ -172,7 +172,13 @@ pub struct Launch<'a> {
 }
 
 /// Launches and copies that a device recorded.
-pub struct Recording(Box<dyn Any + Send>);
+pub struct Recording(
+    #[cfg_attr(
+        not(any(test, feature = "fixture", feature = "cuda")),
+        expect(dead_code)
+    )]
+    Box<dyn Any + Send>,
+);
 
 impl Recording {
     /// What only the device looks into.
