@@ -152,12 +152,18 @@ mod tests {
         let lines = found("let a = get(one);\nset(two);\nlet b = get(‸\n");
         assert_eq!(
             lines,
-            [("one);", -5.0 + 8f32.log2()), ("two);", -5.0 + 4f32.log2()),]
+            [
+                ("one);", -5.0 + 8f32.log2()),
+                ("two);", -5.0 + 4f32.log2() + 2.0 / 17.0),
+            ]
         );
         let lines = found("  return x;\nmy return y;\nreturn ‸");
         assert_eq!(
             lines,
-            [("x;", -5.0 + 8f32.log2() + 0.5), ("y;", -5.0 + 8f32.log2()),]
+            [
+                ("x;", -5.0 + 8f32.log2() + 0.5),
+                ("y;", -5.0 + 8f32.log2() + 1.0 / 12.0),
+            ]
         );
     }
 
@@ -167,7 +173,7 @@ mod tests {
         let counts = -5.0 + 3f32.log2() + 0.5;
         assert_eq!(
             found_behind(text, "o"),
-            [("ne);", counts), ("ther);", counts)]
+            [("ther);", counts + 4.0 / 7.0), ("ne);", counts)]
         );
         let text = "one();\ntwo();\non‸\n";
         assert_eq!(found_behind(text, "on"), [("e();", -6.0)]);

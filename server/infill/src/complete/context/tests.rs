@@ -134,8 +134,9 @@ async fn excerpts_stay_while_the_user_types_and_are_chosen_anew_at_rest() {
         KEEPER.len(),
         "\n\ndef feed_all(animals, hour):\n    return feed(animals, hour)\n",
     );
-    scene.insert("pen", scene.offset, "animals");
-    scene.offset += "animals".len();
+    // Nothing that would be suggested, which would be answered from memory.
+    scene.insert("pen", scene.offset, "flock");
+    scene.offset += "flock".len();
     let (typing, _) = scene.read().await;
     let question = before.split_once("return hour").unwrap().0;
     assert!(typing.starts_with(question), "{typing}");
