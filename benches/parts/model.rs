@@ -41,7 +41,7 @@ pub fn bench(criterion: &mut Criterion) {
                 let chunk = Chunk {
                     ids: &prompt.ids[..1],
                     positions: [&place, &[2]],
-                    prefix: prompt.part_a,
+                    prefix: model.config().part_a.zones(prompt.part_a, prompt.mask_at),
                 };
                 let part = Part {
                     chunk,
@@ -85,7 +85,7 @@ fn prefill(model: &Model, prompt: &Prompt, kv: &mut KvCache, work: &mut Workspac
     let chunk = Chunk {
         ids: &prompt.ids,
         positions,
-        prefix: prompt.part_a,
+        prefix: model.config().part_a.zones(prompt.part_a, prompt.mask_at),
     };
     let part = Part {
         chunk,

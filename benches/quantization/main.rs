@@ -90,7 +90,10 @@ fn score(model: &Model, examples: &[Example]) -> Result<Score> {
         let chunk = Chunk {
             ids: &example.ids,
             positions: [&example.positions[0], &example.positions[1]],
-            prefix: example.part_a,
+            prefix: model
+                .config()
+                .part_a
+                .zones(example.part_a, example.mask_at()),
         };
         let began = Instant::now();
         let part = Part {

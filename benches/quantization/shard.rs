@@ -17,6 +17,14 @@ pub struct Example {
     pub targets: Vec<u32>,
 }
 
+impl Example {
+    /// Index of the first mask token: each token of Part B has the place of its own.
+    pub fn mask_at(&self) -> Option<usize> {
+        let places = self.positions[0].iter().skip(self.part_a);
+        places.min().map(|&place| place as usize)
+    }
+}
+
 /// Reads all examples.
 pub fn read(bytes: &[u8]) -> Result<Vec<Example>> {
     ensure!(

@@ -1,27 +1,32 @@
 """Compares arms of a small experiment: what each learns in the same number of steps.
 
 Takes arms, each with its shards and what differs in its shape, and validation shards that all are measured on; gives
-a table, a row an arm: nats a token for each mask token, the difference from the first arm over the same examples with
-its standard error, and tokens/s. With `--start` all arms go on from one exported model, which shows in minutes what
-would take a run from nothing hours to show; arms of other sizes begin at random weights of the same seed.
+a table, a row an arm: nats a token for each mask token, nats a byte with the standard error, the difference from the
+first arm over the same examples, and tokens/s. With `--start` all arms go on from one exported model, which shows in
+minutes what would take a run from nothing hours to show; arms of other sizes begin at random weights of the same seed.
+With `--export` each arm's model is written to a folder, so that its speed can be measured where it is used.
 
     python ablate.py --valid V --steps 200 --start MODEL.gguf one-zone=S two-zones=S,near=128
 
 With `near`, Part A has two zones: what stands more than so many tokens before the first mask is the far zone, where each
-token sees only those before it, so that its keys and values would outlive a jump of the cursor.
+token sees only those before it, so that its keys and values outlive a jump of the cursor. An arm with another vocabulary
+names validation shards of its own, `valid=FOLDER`, and can be compared by the byte.
 """
 
 import argparse
+import json
 import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model import GLM, Shape, prefix_mask
+from export import write
+from model import Shape
 from shards import Shards
 from train import ANSWER, MASKS, Run
 
@@ -33,43 +38,27 @@ class Arm:
     name: str
     shards: Path
     shape: Shape
-    near: int  # 0: one zone
+    valid: Path | None  # its own validation shards
 
     @staticmethod
     def parse(text: str) -> "Arm":
-        """From NAME=SHARDS[,SIZE=NUMBER…], where a size is a field of Shape."""
+        """From NAME=SHARDS[,valid=SHARDS][,SIZE=NUMBER…], where a size is a field of Shape."""
         name, _, rest = text.partition("=")
         shards, *sizes = rest.split(",")
         if not name or not shards:
             raise argparse.ArgumentTypeError(f"`{text}` is not NAME=SHARDS[,SIZE=NUMBER…]")
-        pairs = [size.partition("=") for size in sizes]
-        known = [*asdict(Shape()), "near"]
-        unknown = [key for key, _, value in pairs if key not in known or not value.isdigit()]
+        valid = next((Path(size[len("valid=") :]) for size in sizes if size.startswith("valid=")), None)
+        pairs = [size.partition("=") for size in sizes if not size.startswith("valid=")]
+        unknown = [key for key, _, value in pairs if key not in asdict(Shape()) or not value.isdigit()]
         if unknown:
             raise argparse.ArgumentTypeError(f"`{text}`: {unknown[0]} is no size of a model, or has no number")
-        numbers = {key: int(value) for key, _, value in pairs}
-        near = numbers.pop("near", 0)
-        return Arm(name, Path(shards), Shape(**numbers), near)
-
-
-def two_zones(near: int) -> type[GLM]:
-    """A model whose Part A has a far zone."""
-
-    class TwoZones(GLM):
-        def mask(self, ids: Tensor, sep: Tensor) -> Tensor:
-            first = (ids < len(MASKS)).int().argmax(1)
-            place = torch.arange(ids.shape[1], device=ids.device)
-            far = place < first[:, None] - near  # (B, T)
-            later = place[:, None] < place[None, :]  # (T, T): row comes before column
-            return prefix_mask(sep, ids.shape[1]) & ~(far[:, :, None] & later)[:, None]
-
-    return TwoZones
+        return Arm(name, Path(shards), Shape(**{key: int(value) for key, _, value in pairs}), valid)
 
 
 def learned(arm: Arm, options: argparse.Namespace) -> tuple[Run, float]:
     """The arm after its steps, and its tokens/s."""
     own = argparse.Namespace(**vars(options), **asdict(arm.shape), minutes=None, decay=1.0)
-    run = Run(own, torch.device(options.device), two_zones(arm.near) if arm.near else GLM)
+    run = Run(own, torch.device(options.device))
     if options.start:
         run.start(options.start)
         # The rates fall from the first step of this run, whatever came before.
@@ -84,10 +73,30 @@ def learned(arm: Arm, options: argparse.Namespace) -> tuple[Run, float]:
     return run, run.state["tokens"] / (time.monotonic() - began)
 
 
+def lengths(shards: Path) -> Tensor:
+    """How many bytes of text each token of the shards' tokenizer is; none of the special ones."""
+    tokenizer = json.loads((shards / "tokenizer.json").read_text())
+    pieces = tokenizer["model"]["vocab"]
+    special = {token["id"] for token in tokenizer["added_tokens"]}
+    bytes_of = torch.zeros(max(*pieces.values(), *special) + 1, dtype=torch.long)
+    for piece, index in pieces.items():
+        bytes_of[index] = 0 if index in special else len(piece)  # byte-level: a character a byte
+    return bytes_of
+
+
+class Sum(NamedTuple):
+    """What an example's answer took."""
+
+    nats: float
+    tokens: int
+    bytes: int
+
+
 @torch.no_grad()
-def measured(run: Run, split: Shards, most: int, batch_tokens: int) -> dict[str, list[tuple[float, int]]]:
-    """Summed nats and tokens of each validation example, by its first mask, in an order that is the same for all."""
-    sums: dict[str, list[tuple[float, int]]] = {}
+def measured(run: Run, shards: Path, most: int, batch_tokens: int) -> dict[str, list[Sum]]:
+    """The sums of each validation example, by its first mask, in an order that is the same for all."""
+    split, bytes_of = Shards(shards, "valid"), lengths(shards)
+    sums: dict[str, list[Sum]] = {}
     chosen = sorted(range(0, len(split), max(1, len(split) // most)), key=split.length)
     for group in split.groups(chosen, batch_tokens):
         batch = split.batch(group)
@@ -98,23 +107,34 @@ def measured(run: Run, split: Shards, most: int, batch_tokens: int) -> dict[str,
         for place, index in enumerate(group):
             a, ids, _, _ = split.record(index)
             masks = [MASKS[token] for token in ids[:a] if token < len(MASKS)]
-            mine = losses[example == place]
-            sums.setdefault(masks[0] if masks else ANSWER, []).append((mine.sum().item(), len(mine)))
+            own = example == place
+            mine = Sum(losses[own].sum().item(), int(own.sum()), int(bytes_of[targets[own].cpu()].sum()))
+            sums.setdefault(masks[0] if masks else ANSWER, []).append(mine)
     return sums
 
 
-def mean(sums: list[tuple[float, int]]) -> float:
-    """Nats a token."""
-    return sum(nats for nats, _ in sums) / sum(tokens for _, tokens in sums)
+def ratio(pairs: list[tuple[float, int]]) -> tuple[float, float]:
+    """The sum of the first over that of the second, and the standard error of that over the pairs."""
+    whole = sum(count for _, count in pairs)
+    average = sum(amount for amount, _ in pairs) / whole
+    spread = sum((amount - average * count) ** 2 for amount, count in pairs)
+    return average, math.sqrt(spread) / whole
 
 
-def difference(sums: list[tuple[float, int]], first: list[tuple[float, int]]) -> tuple[float, float]:
+def difference(sums: list[Sum], first: list[Sum]) -> tuple[float, float]:
     """Nats a token more than the first arm, and the standard error of that over examples."""
-    tokens = sum(count for _, count in sums)
-    apart = [mine - theirs for (mine, _), (theirs, _) in zip(sums, first, strict=True)]
-    average = sum(apart) / tokens
-    spread = sum((gap - average * count) ** 2 for gap, (_, count) in zip(apart, sums, strict=True))
-    return average, math.sqrt(spread) / tokens
+    return ratio([(mine.nats - theirs.nats, mine.tokens) for mine, theirs in zip(sums, first, strict=True)])
+
+
+def row(arm: Arm, parameters: int, by_mask: dict[str, list[Sum]], everything: list[Sum], more: str, speed: float) -> str:
+    """An arm's row of the table."""
+    a_token = [[(one.nats, one.tokens) for one in by_mask.get(mask, [])] for mask in MASKS] + [
+        [(one.nats, one.tokens) for one in everything]
+    ]
+    means = [f"{ratio(pairs)[0]:.3f}" if pairs else "" for pairs in a_token]
+    a_byte, error = ratio([(one.nats, one.bytes) for one in everything])
+    cells = [arm.name, f"{parameters / 1e6:.1f}M", *means, f"{a_byte:.4f} ± {error:.4f}", more, f"{speed:.0f}"]
+    return f"| {' | '.join(cells)} |"
 
 
 def main() -> None:
@@ -122,6 +142,7 @@ def main() -> None:
     parser.add_argument("arms", nargs="+", type=Arm.parse, metavar="NAME=SHARDS[,SIZE=NUMBER…]")
     parser.add_argument("--valid", type=Path, required=True, help="shards with a split `valid` to measure on")
     parser.add_argument("--start", type=Path, help="an exported model that all arms go on from")
+    parser.add_argument("--export", type=Path, help="folder to write the arms' models to")
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--batch-tokens", type=int, default=8192)
     parser.add_argument("--lr", type=float, default=1e-3, help="first rate of AdamW; it falls to zero in a straight line")
@@ -131,23 +152,25 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--compile", action="store_true")
     options = parser.parse_args()
-    split = Shards(options.valid, "valid")
-    first: list[tuple[float, int]] = []
+    first: list[Sum] = []
     rows = []
     for arm in options.arms:
         run, speed = learned(arm, options)
-        by_mask = measured(run, split, options.examples, options.batch_tokens)
+        by_mask = measured(run, arm.valid or options.valid, options.examples, options.batch_tokens)
         everything = [one for mask in (*MASKS, ANSWER) for one in by_mask.get(mask, [])]
-        first = first or everything
-        more, error = difference(everything, first)
-        masks = " | ".join(f"{mean(by_mask[mask]):.3f}" if mask in by_mask else "" for mask in MASKS)
+        more = ""
+        if not arm.valid:
+            first = first or everything
+            more = "{:+.3f} ± {:.3f}".format(*difference(everything, first))
         count = sum(parameter.numel() for parameter in run.model.parameters())
-        rows.append(
-            f"| {arm.name} | {count / 1e6:.1f}M | {masks} | {mean(everything):.3f} | {more:+.3f} ± {error:.3f} | {speed:.0f} |"
-        )
+        rows.append(row(arm, count, by_mask, everything, more, speed))
         print(rows[-1], flush=True)
-    print("\n| arm | parameters | " + " | ".join(MASKS) + " | all | from the first | tokens/s |")
-    print("|---|---|---|---|---|---|---|---|", *rows, sep="\n")
+        if options.export:
+            options.export.mkdir(parents=True, exist_ok=True)
+            tokenizer = (arm.shards / "tokenizer.json").read_text()
+            write(run.model, tokenizer, arm.name, {}, options.export / f"{arm.name}.gguf")
+    print("\n| arm | parameters | " + " | ".join(MASKS) + " | all | nats a byte | from the first | tokens/s |")
+    print("|---|---|---|---|---|---|---|---|---|", *rows, sep="\n")
 
 
 if __name__ == "__main__":

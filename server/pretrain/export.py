@@ -56,13 +56,16 @@ def write(
     writer.add_embedding_length(shape.width)
     writer.add_feed_forward_length(shape.ffn)
     writer.add_head_count(shape.heads)
+    writer.add_head_count_kv(shape.kv_heads or shape.heads)
     writer.add_layer_norm_eps(EPSILON)
     writer.add_context_length(shape.context)
     writer.add_string("glm.activation", "silu")
     for key, flag in FLAGS.items():
         writer.add_bool(f"glm.{key}", flag)
     writer.add_uint64("glm.positions.rows", 2)
-    writer.add_uint64("glm.rope.size", shape.width // shape.heads)
+    if shape.near:
+        writer.add_uint64("glm.prefix.near", shape.near)
+    writer.add_uint64("glm.rope.size", shape.head)
     writer.add_float32("glm.rope.base", ROPE_BASE)
     writer.add_string("infill.template", template)
     writer.add_string("tokenizer.huggingface.json", tokenizer)

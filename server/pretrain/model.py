@@ -26,7 +26,20 @@ class Shape:
     layers: int = 6
     width: int = 256
     heads: int = 4
+    kv_heads: int = 0  # heads of keys and values, each for as many heads of queries; 0: as many
     ffn: int = 768
+    near: int = 0  # tokens before the first mask from which on Part A is read both ways; 0: from the first on
+
+    @property
+    def head(self) -> int:
+        """Length of one head's query, key or value."""
+        return self.width // self.heads
+
+    @property
+    def qkv(self) -> tuple[int, int, int]:
+        """Lengths of all queries, of all keys, of all values of a token."""
+        keys = (self.kv_heads or self.heads) * self.head
+        return self.width, keys, keys
 
 
 class Block(nn.Module):
@@ -34,12 +47,11 @@ class Block(nn.Module):
 
     def __init__(self, shape: Shape):
         super().__init__()
-        self.heads = shape.heads
-        head = shape.width // shape.heads
+        self.shape = shape
         self.attn_norm = nn.RMSNorm(shape.width, eps=EPSILON)
-        self.attn_qkv = nn.Linear(shape.width, 3 * shape.width, bias=False)  # rows: all of Q, of K, of V
-        self.attn_q_norm = nn.RMSNorm(head, eps=EPSILON)
-        self.attn_k_norm = nn.RMSNorm(head, eps=EPSILON)
+        self.attn_qkv = nn.Linear(shape.width, sum(shape.qkv), bias=False)  # rows: all of Q, of K, of V
+        self.attn_q_norm = nn.RMSNorm(shape.head, eps=EPSILON)
+        self.attn_k_norm = nn.RMSNorm(shape.head, eps=EPSILON)
         self.attn_output = nn.Linear(shape.width, shape.width, bias=False)
         self.ffn_norm = nn.RMSNorm(shape.width, eps=EPSILON)
         self.ffn_gate_up = nn.Linear(shape.width, 2 * shape.ffn, bias=False)  # rows: all of gate, of up
@@ -49,11 +61,11 @@ class Block(nn.Module):
         """The next x, (B, T, D); with `rows`, only those of the flattened B·T: (R, D)."""
         B, T, D = x.shape
         q, k, v = (
-            part.view(B, T, self.heads, D // self.heads).transpose(1, 2)  # (B, H, T, D/H)
-            for part in self.attn_qkv(self.attn_norm(x)).split(D, dim=2)
+            part.unflatten(2, (-1, self.shape.head)).transpose(1, 2)  # (B, H, T, D/H), of keys and values fewer heads
+            for part in self.attn_qkv(self.attn_norm(x)).split(self.shape.qkv, dim=2)
         )
         q, k = turned(self.attn_q_norm(q), turns), turned(self.attn_k_norm(k), turns)
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=bool(self.shape.kv_heads))
         mixed = mixed.transpose(1, 2).reshape(B, T, D)
         if rows is not None:
             x, mixed = x.view(B * T, D)[rows], mixed.view(B * T, D)[rows]
@@ -77,19 +89,17 @@ class GLM(nn.Module):
                 adds = name.endswith(("attn_output.weight", "ffn_down.weight"))
                 nn.init.normal_(parameter, std=0.02 / (2 * shape.layers) ** 0.5 if adds else 0.02)
 
-    def mask(self, ids: Tensor, sep: Tensor) -> Tensor:
-        """Who sees whom, (B, 1, T, T)."""
-        return prefix_mask(sep, ids.shape[1])
-
     def forward(self, ids: Tensor, positions: Tensor, sep: Tensor, rows: Tensor) -> Tensor:
         """Logits (R, V) of the chosen rows of the flattened B·T.
 
-        ids (B, T); positions (B, 2, T); sep (B,): the length of Part A; rows (R,).
+        ids (B, T); positions (B, 2, T); sep (B,): the length of Part A; rows (R,): places in Part B.
         Only the last block can leave the other rows out, for nothing after it reads them.
         """
         x = self.token_embd(ids)
-        turns = angles(positions, self.shape.width // self.shape.heads)
-        mask = self.mask(ids, sep)
+        turns = angles(positions, self.shape.head)
+        mask = prefix_mask(sep, ids.shape[1])
+        if self.shape.near:
+            mask &= ~far_mask(first_masks(positions, sep) - self.shape.near, ids.shape[1])
         for block in self.blk[:-1]:
             x = block(x, turns, mask, None)
         x = self.blk[-1](x, turns, mask, rows)
@@ -121,3 +131,20 @@ def prefix_mask(sep: Tensor, T: int) -> Tensor:
     causal = place[None, :] <= place[:, None]  # (T, T): row sees column
     in_part_a = place[None, :] < sep[:, None]  # (B, T)
     return (causal[None] | in_part_a[:, None, :])[:, None]
+
+
+def first_masks(positions: Tensor, sep: Tensor) -> Tensor:
+    """The index of each example's first mask token, (B,): the least place of its Part B; 0 without Part A."""
+    T = positions.shape[2]
+    place = torch.arange(T, device=sep.device)
+    row_0, row_1 = positions.unbind(1)
+    # Padding stands in row 1 where Part A does.
+    in_part_b = (place >= sep[:, None]) & (row_1 > 0)
+    return row_0.where(in_part_b, T).amin(1).minimum(sep)
+
+
+def far_mask(far: Tensor, T: int) -> Tensor:
+    """What a token of a far zone, the first (B,) tokens, does not see though it is in Part A, (B, 1, T, T): what comes later."""
+    place = torch.arange(T, device=far.device)
+    later = place[:, None] < place[None, :]  # (T, T): row comes before column
+    return ((place < far[:, None])[:, :, None] & later)[:, None]

@@ -25,16 +25,24 @@ def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
     return x.to(matrices.dtype)
 
 
+def scaled(matrices: Tensor) -> Tensor:
+    """Made orthogonal, and tall ones, which write to more outputs than they read inputs, larger: the change per output is alike."""
+    rows, columns = matrices.shape[1:]
+    if rows <= columns:
+        return orthogonal(matrices)
+    return orthogonal(matrices.mT).mT * (rows / columns) ** 0.5
+
+
 class Muon(torch.optim.Optimizer):
     """Nesterov momentum, made orthogonal; decoupled weight decay.
 
-    `parts` in a group says of how many matrices on top of one another each of its matrices is made
-    (Q, K and V; gate and up); each of them is made orthogonal by itself.
+    `parts` in a group says of how many rows the matrices are of which each of its matrices is made, on
+    top of one another (Q, K and V; gate and up); each of them is made orthogonal by itself.
     """
 
     def __init__(self, groups: list[dict], lr: float, momentum: float = 0.95, weight_decay: float = 0.0):
         super().__init__(
-            groups, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "parts": 1}
+            groups, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "parts": ()}
         )
 
     @torch.no_grad()
@@ -49,12 +57,8 @@ class Muon(torch.optim.Optimizer):
                 updates.append(parameter.grad.lerp(state["momentum"], group["momentum"]))
             # All matrices of a group have one shape: one batched product serves them all.
             stack = torch.stack(updates)
-            N, rows, columns = stack.shape
-            stack = stack.reshape(-1, rows // group["parts"], columns)
-            tall = stack.shape[1] > stack.shape[2]
-            stack = orthogonal(stack.mT).mT if tall else orthogonal(stack)
-            # Tall matrices write to more outputs than they read inputs: keep the change per output alike.
-            scale = max(1.0, stack.shape[1] / stack.shape[2]) ** 0.5
-            for parameter, update in zip(group["params"], stack.reshape(N, rows, columns), strict=True):
+            parts = stack.split(group["parts"] or stack.shape[1], dim=1)
+            stack = torch.cat([scaled(part) for part in parts], dim=1)
+            for parameter, update in zip(group["params"], stack, strict=True):
                 parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                parameter.add_(update, alpha=-group["lr"] * scale)
+                parameter.add_(update, alpha=-group["lr"])

@@ -3,11 +3,13 @@
 import argparse
 import csv
 import gzip
+import json
 import math
 import subprocess
 import sys
 import tempfile
 import unittest
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -17,8 +19,8 @@ import export
 import filters
 import recall
 import tokenizer
-from ablate import Arm, difference, two_zones
-from model import GLM, Shape, prefix_mask
+from ablate import Arm, Sum, difference, lengths
+from model import GLM, Shape, far_mask, first_masks, prefix_mask
 from shards import Shards
 
 HERE = Path(__file__).parent
@@ -60,17 +62,50 @@ def write_shards(folder: Path, records: int) -> None:
         write_shard(folder, split, values)
 
 
+def write_tokenizer(folder: Path) -> None:
+    """A tokenizer of special tokens and of others with one to three bytes each."""
+    pieces = {f"<{id}>": id for id in range(5)}
+    pieces |= {chr(0x100 + id) * (1 + id % 3): id for id in range(5, TINY.vocab)}
+    special = [{"id": id, "content": f"<{id}>"} for id in range(5)]
+    tokenizer = {"model": {"vocab": pieces}, "added_tokens": special}
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+
+
 class Model(unittest.TestCase):
     def test_part_a_is_seen_whole_and_part_b_in_order(self):
         mask = prefix_mask(torch.tensor([2]), 4)[0, 0].int().tolist()
         self.assertEqual(mask, [[1, 1, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1]])
 
     def test_the_far_zone_sees_what_is_before_it(self):
-        model = two_zones(near=1)(TINY)
-        mask = model.mask(torch.tensor([[9, 9, 1, 9, 5, 9]]), torch.tensor([4]))[0, 0].int().tolist()
-        self.assertEqual(mask[0], [1, 0, 0, 0, 0, 0])
-        self.assertEqual(mask[1:4], [[1, 1, 1, 1, 0, 0]] * 3)
-        self.assertEqual(mask[5], [1] * 6)
+        positions = torch.tensor([[ROW_0, ROW_1], [[*range(10)], [0] * 10]])
+        sep = torch.tensor([PART_A, 0])
+        self.assertEqual(first_masks(positions, sep).tolist(), [2, 0])
+        mask = (prefix_mask(sep[:1], 10) & ~far_mask(torch.tensor([1]), 10))[0, 0].int().tolist()
+        self.assertEqual(mask[0], [1] + [0] * 9)
+        self.assertEqual(mask[1:5], [[1] * 5 + [0] * 5] * 4)
+        self.assertEqual(mask[6], [1] * 7 + [0] * 3)
+        torch.manual_seed(0)
+        rows = torch.arange(PART_A, len(IDS))
+        inputs = torch.tensor([IDS]), positions[:1], sep[:1], rows
+        whole = GLM(TINY)
+        zones = GLM(replace(TINY, near=1))
+        zones.load_state_dict(whole.state_dict())
+        self.assertFalse(torch.allclose(whole(*inputs), zones(*inputs)))
+        # A zone that reaches the first token leaves none far from the mask.
+        all_near = GLM(replace(TINY, near=2))
+        all_near.load_state_dict(whole.state_dict())
+        torch.testing.assert_close(whole(*inputs), all_near(*inputs))
+
+    def test_groups_of_heads_share_keys_and_values(self):
+        torch.manual_seed(0)
+        grouped, whole = GLM(replace(TINY, kv_heads=1)), GLM(TINY)
+        weights = grouped.state_dict()
+        for name in [name for name in weights if "attn_qkv" in name]:
+            q, k, v = weights[name].split(grouped.shape.qkv)
+            weights[name] = torch.cat((q, k, k, v, v))
+        whole.load_state_dict(weights)
+        inputs = torch.tensor([IDS]), torch.tensor([[ROW_0, ROW_1]]), torch.tensor([PART_A]), torch.tensor([9])
+        torch.testing.assert_close(grouped(*inputs), whole(*inputs))
 
     def test_an_answer_does_not_depend_on_what_follows_it(self):
         torch.manual_seed(0)
@@ -90,15 +125,44 @@ class Model(unittest.TestCase):
 class Ablation(unittest.TestCase):
     def test_an_arm_is_read(self):
         arm = Arm.parse("wide=some/shards,width=512,near=64")
-        self.assertEqual((arm.name, str(arm.shards), arm.shape.width, arm.near), ("wide", "some/shards", 512, 64))
+        self.assertEqual((arm.name, str(arm.shards), arm.shape), ("wide", "some/shards", Shape(width=512, near=64)))
+        self.assertIsNone(arm.valid)
+        self.assertEqual(Arm.parse("small=s,valid=some/others,vocab=64").valid, Path("some/others"))
         for text in ("wide", "=shards", "wide=shards,height=3", "wide=shards,width=much"):
             with self.assertRaises(argparse.ArgumentTypeError):
                 Arm.parse(text)
 
+    def test_tokens_are_as_long_as_their_text(self):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            write_tokenizer(folder)
+            self.assertEqual(lengths(folder).tolist(), [0] * 5 + [1 + id % 3 for id in range(5, TINY.vocab)])
+
+    def test_arms_are_told_side_by_side(self):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            write_shards(folder, 60)
+            write_tokenizer(folder)
+            sizes = [f"{size}={number}" for size, number in vars(TINY).items()]
+            arms = [",".join([f"{name}={folder}", *sizes, *more]) for name, *more in
+                    [("one",), ("zones", "near=4"), ("grouped", "kv_heads=1"), ("other", f"valid={folder}")]]
+            command = [sys.executable, "ablate.py", *arms, "--valid", folder, "--steps", "2", "--batch-tokens", "128"]
+            command += ["--device", "cpu", "--export", folder / "models"]
+            done = subprocess.run([*map(str, command)], cwd=HERE, check=True, capture_output=True, text=True)
+            table = [line.split("|")[1:-1] for line in done.stdout.split("\n\n")[-1].strip().splitlines()]
+            models = sorted(path.name for path in (folder / "models").iterdir())
+        self.assertEqual(models, ["grouped.gguf", "one.gguf", "other.gguf", "zones.gguf"])
+        self.assertEqual({len(row) for row in table}, {9})
+        names, apart = [row[0].strip() for row in table[2:]], [row[7].strip() for row in table[2:]]
+        self.assertEqual(names, ["one", "zones", "grouped", "other"])
+        self.assertEqual((apart[0], apart[3]), ("+0.000 ± 0.000", ""))
+        self.assertNotEqual(table[2][5], table[4][5])
+        self.assertEqual(table[2][5:7], table[5][5:7], "the same arm, measured on the same shards")
+
     def test_a_difference_is_told_with_its_error(self):
-        first = [(3.0, 1), (4.0, 2), (5.0, 1)]
+        first = [Sum(3.0, 1, 4), Sum(4.0, 2, 9), Sum(5.0, 1, 3)]
         self.assertEqual(difference(first, first), (0.0, 0.0))
-        more, error = difference([(nats + count / 4, count) for nats, count in first], first)
+        more, error = difference([one._replace(nats=one.nats + one.tokens / 4) for one in first], first)
         self.assertEqual((more, error), (0.25, 0.0))
 
 

@@ -42,7 +42,7 @@ def optimizers(model: GLM, lr: float, matrix_lr: float) -> list[torch.optim.Opti
     tokens, plain = [], []
     for name, parameter in model.named_parameters():
         if name.startswith("blk.") and parameter.dim() == 2:
-            parts = 3 if "attn_qkv" in name else 2 if "ffn_gate_up" in name else 1
+            parts = model.shape.qkv if "attn_qkv" in name else 2 * (model.shape.ffn,) if "ffn_gate_up" in name else ()
             by_shape[tuple(parameter.shape), parts].append(parameter)
         else:
             (plain if parameter.dim() == 1 else tokens).append(parameter)
@@ -177,11 +177,11 @@ class Folder:
 class Run:
     """A model in training: all that a checkpoint holds, and one step."""
 
-    def __init__(self, options: argparse.Namespace, device: torch.device, kind: type[GLM] = GLM):
+    def __init__(self, options: argparse.Namespace, device: torch.device):
         torch.manual_seed(options.seed)
         self.options, self.device = options, device
         self.shape = Shape(**{name: getattr(options, name) for name in asdict(Shape())})
-        self.model = kind(self.shape).to(device)
+        self.model = GLM(self.shape).to(device)
         self.optimizers = optimizers(self.model, options.lr, options.matrix_lr)
         # `first` is the step with fresh optimizers; `batches` counts those of all processes; `elapsed` is in seconds.
         self.state = {"first": 0, "step": 0, "batches": 0, "elapsed": 0.0, "tokens": 0, "loss_tokens": 0}

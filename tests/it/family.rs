@@ -73,7 +73,7 @@ impl Expected {
         Chunk {
             ids: &self.ids[first..end],
             positions: self.positions.each_ref().map(|row| &row[first..end]),
-            prefix: self.prefix,
+            prefix: self.prefix.into(),
         }
     }
 
@@ -114,7 +114,7 @@ impl Expected {
             let chunk = Chunk {
                 ids: std::slice::from_ref(token),
                 positions: [&place[..1], &place[1..]],
-                prefix: self.prefix,
+                prefix: self.prefix.into(),
             };
             last = logits(model, chunk, kv, Want::Last)?;
         }

@@ -4,7 +4,7 @@
 //! random weights and a JSON file: a Part A with two masks and two spans of Part B, the reference's logits for every
 //! token of it, and the 64 tokens that follow greedily. Ours must agree in one pass and in chunks over the KV cache.
 
-use glm::{Chunk, Device, KvCache, Model, Part, Source, Want, Weights};
+use glm::{Chunk, Device, KvCache, Model, Part, Prefix, Source, Want, Weights};
 use serde::Deserialize;
 use std::path::PathBuf;
 
@@ -24,12 +24,19 @@ struct Case {
 }
 
 impl Case {
-    fn chunk(&self, first: usize, last: usize) -> Chunk<'_> {
+    /// Part A as the model reads it.
+    fn prefix(&self, model: &Model) -> Prefix {
+        let mask_at = self.positions[0][self.part_a..].iter().min();
+        let mask_at = mask_at.map(|&place| place as usize);
+        model.config().part_a.zones(self.part_a, mask_at)
+    }
+
+    fn chunk(&self, model: &Model, first: usize, last: usize) -> Chunk<'_> {
         let positions = self.positions.each_ref().map(|row| &row[first..last]);
         Chunk {
             ids: &self.ids[first..last],
             positions,
-            prefix: self.part_a,
+            prefix: self.prefix(model),
         }
     }
 }
@@ -86,7 +93,12 @@ fn check_in_chunks(model: &Model, case: &Case, ends: &[usize], bound: f32, what:
     let mut kv = model.kv();
     let mut got = Vec::new();
     for &end in ends {
-        got.extend(run(model, &case.chunk(kv.len(), end), &mut kv, Want::All));
+        got.extend(run(
+            model,
+            &case.chunk(model, kv.len(), end),
+            &mut kv,
+            Want::All,
+        ));
     }
     assert_eq!(
         kv.len(),
@@ -106,7 +118,12 @@ fn continuation(model: &Model, case: &Case, ends: &[usize]) -> Vec<u32> {
     let mut kv = model.kv();
     let mut logits = Vec::new();
     for &end in ends {
-        logits = run(model, &case.chunk(kv.len(), end), &mut kv, Want::Last);
+        logits = run(
+            model,
+            &case.chunk(model, kv.len(), end),
+            &mut kv,
+            Want::Last,
+        );
     }
     let [row_0, mut row_1] = case
         .positions
@@ -122,7 +139,7 @@ fn continuation(model: &Model, case: &Case, ends: &[usize]) -> Vec<u32> {
         let step = Chunk {
             ids: &[best],
             positions: [&[row_0], &[row_1]],
-            prefix: case.part_a,
+            prefix: case.prefix(model),
         };
         logits = run(model, &step, &mut kv, Want::Last);
     }
@@ -157,6 +174,27 @@ fn logits_and_tokens_are_the_references() {
 }
 
 #[test]
+fn a_far_zone_is_run_by_itself_and_the_rest_at_once() {
+    let (model, case) = load("zones", Weights::AsStored);
+    let (a, all) = (case.part_a, case.ids.len());
+    assert_eq!(case.prefix(&model), Prefix { far: 3, length: a });
+    for ends in [
+        vec![all],
+        vec![3, all],
+        vec![1, 2, 3, a, all],
+        vec![2, a, a + 5, all],
+        vec![1, a + 4, all],
+    ] {
+        check_in_chunks(&model, &case, &ends, CLOSE, "zones");
+        assert_eq!(
+            continuation(&model, &case, &ends),
+            case.greedy,
+            "chunks ending at {ends:?}"
+        );
+    }
+}
+
+#[test]
 fn rounding_to_q8_costs_little() {
     let (model, _) = load("small_q8", Weights::AsStored);
     let case = numbers("small");
@@ -174,7 +212,7 @@ fn a_rolled_back_cache_is_as_good_as_new() {
     let (model, case) = load("odd", Weights::AsStored);
     let (a, all) = (case.part_a, case.ids.len());
     let mut kv = model.kv();
-    let fresh = run(&model, &case.chunk(0, all), &mut kv, Want::Last);
+    let fresh = run(&model, &case.chunk(&model, 0, all), &mut kv, Want::Last);
     kv.truncate(a);
     let wrong: Vec<u32> = case.ids[a..].iter().map(|id| (id + 7) % 89).collect();
     let positions = case.positions.each_ref().map(|row| &row[a..]);
@@ -183,15 +221,15 @@ fn a_rolled_back_cache_is_as_good_as_new() {
         &Chunk {
             ids: &wrong,
             positions,
-            prefix: a,
+            prefix: a.into(),
         },
         &mut kv,
         Want::All,
     );
     kv.truncate(a + 2);
-    let again = run(&model, &case.chunk(a + 2, all), &mut kv, Want::Last);
+    let again = run(&model, &case.chunk(&model, a + 2, all), &mut kv, Want::Last);
     assert!(again != fresh, "the two wrong tokens that stayed must show");
     kv.truncate(a);
-    let again = run(&model, &case.chunk(a, all), &mut kv, Want::Last);
+    let again = run(&model, &case.chunk(&model, a, all), &mut kv, Want::Last);
     check(&again, &fresh, 1e-5, "after rolling back");
 }

@@ -14,6 +14,8 @@ pub struct Job {
     pub advance: Advance,
     /// Tokens of Part A, which see one another; 0 if every token sees only those before it.
     pub part_a: usize,
+    /// Index of the first mask token in Part A, if it has one.
+    pub mask_at: Option<usize>,
     /// How urgent it is.
     pub class: Class,
     /// Tokens that end the answer; they are not part of it.

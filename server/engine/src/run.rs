@@ -13,7 +13,7 @@ use crate::{
     session::{self, Session, places},
     speculate::{self, Drafter},
 };
-use glm::{Chunk, Draw, KvCache, Model, Part, Want, Workspace};
+use glm::{Chunk, Draw, KvCache, Model, Part, Prefix, Want, Workspace};
 use std::time::{Duration, Instant};
 
 /// Tokens of a prompt that another sequence must have run beyond what a job's own session has, so that they are copied:
@@ -27,10 +27,12 @@ pub(crate) const DRAFT_ROWS: usize = speculate::LONGEST + 1;
 pub(crate) struct Run {
     ticket: Ticket,
     session: Session,
+    /// The job's Part A, as the model reads it.
+    prefix: Prefix,
     /// The model's context.
     context: usize,
     /// Tokens of a prompt run in one pass, so that what was run is kept when the job ends early. Part A of a prefix model
-    /// has to be run as a whole.
+    /// has to be run as a whole, but for its far zone.
     chunk: usize,
     /// Tokens of the prompt that the session began with.
     known: usize,
@@ -64,7 +66,7 @@ pub(crate) struct Flight<'a> {
     cancel: &'a Cancel,
     ids: &'a [u32],
     positions: [&'a [u32]; 2],
-    part_a: usize,
+    prefix: Prefix,
     /// Tokens that another job must share so that the pass serves it, too.
     shared: usize,
 }
@@ -76,19 +78,26 @@ impl Flight<'_> {
     }
 
     /// Whether at least half of the pass would have to be run for this job, too.
-    pub(crate) fn serves(&self, job: &Job, part_a: usize) -> bool {
-        part_a == self.part_a
-            && session::common(part_a, (self.ids, self.positions), job) >= self.shared
+    pub(crate) fn serves(&self, job: &Job, prefix: Prefix) -> bool {
+        let run = (self.ids, self.positions);
+        session::common(self.prefix, run, job, prefix) >= self.shared
     }
 }
 
 impl Run {
     /// A job in a session that begins with `known` tokens of its prompt, which is not empty.
-    pub(crate) fn new(ticket: Ticket, session: Session, known: usize, model: &Model) -> Run {
+    pub(crate) fn new(
+        ticket: Ticket,
+        session: Session,
+        known: usize,
+        prefix: Prefix,
+        model: &Model,
+    ) -> Run {
         Run {
             answer: Answer::empty(Ended::Length, ticket.submitted.elapsed()),
             ticket,
             session,
+            prefix,
             context: model.config().context,
             chunk: model.chunk(),
             known,
@@ -149,9 +158,9 @@ impl Run {
     }
 
     /// Whether nothing was chosen yet, and another job would have to run most of what was run.
-    pub(crate) fn is_begun_for(&self, job: &Job, part_a: usize) -> bool {
+    pub(crate) fn is_begun_for(&self, job: &Job, prefix: Prefix) -> bool {
         let run = self.session.kv.len();
-        let shared = self.session.common(job, part_a).min(run);
+        let shared = self.session.common(job, prefix).min(run);
         self.answer.ids.is_empty() && shared > 0 && 2 * shared >= run
     }
 
@@ -203,10 +212,9 @@ impl Run {
     /// How many tokens of its prompt a session has run, if they are enough more than its own to be copied.
     pub(crate) fn lendable(&self, session: &Session) -> Option<usize> {
         let own = self.known.min(self.session.kv.len());
-        let common = session.common(&self.ticket.job, self.session.part_a());
-        let count = common.min(session.kv.len());
-        let is_whole = count >= self.session.part_a();
-        (is_whole && count >= own + WORTH_COPYING).then_some(count)
+        let common = session.common(&self.ticket.job, self.prefix);
+        let count = self.prefix.settled(common.min(session.kv.len()));
+        (count >= own + WORTH_COPYING).then_some(count)
     }
 
     /// Its session.
@@ -227,7 +235,7 @@ impl Run {
         match self.is_laid {
             true => run + 1 == whole,
             // The last token has to be run again if it was, since its logits are not kept.
-            false => self.known + 1 >= whole && run + 1 >= whole && whole > self.session.part_a(),
+            false => self.known + 1 >= whole && run + 1 >= whole && whole > self.prefix.length,
         }
     }
 
@@ -238,7 +246,10 @@ impl Run {
         let whole = self.session.len();
         let mut end = whole;
         if whole - start > self.chunk {
-            end = (start + self.chunk).max(self.session.part_a());
+            end = start + self.chunk;
+            if end > self.prefix.far {
+                end = end.max(self.prefix.length);
+            }
             // A small rest is not worth a pass of its own.
             if whole.saturating_sub(end) <= self.chunk / 4 {
                 end = whole;
@@ -290,13 +301,13 @@ impl Run {
         self.session.cut(kept, whole - 1);
         self.answer.reused = self.session.kv.len().min(job.ids.len());
         if kept < job.ids.len() {
-            self.session.extend(job);
+            self.session.extend(job, self.prefix);
         }
     }
 
     /// The pass for what was planned.
     pub(crate) fn part(&mut self) -> (Part<'_>, Flight<'_>) {
-        let part_a = self.session.part_a();
+        let prefix = self.prefix;
         let job = &self.ticket.job;
         self.draws.clear();
         if job.recall.is_none() && self.is_free {
@@ -311,7 +322,7 @@ impl Run {
             cancel: &self.ticket.cancel,
             ids: &ids[..end],
             positions: positions.map(|row| &row[..end]),
-            part_a,
+            prefix,
             shared: start + self.fed.div_ceil(2),
         };
         let want = if end < ids.len() || job.max_tokens == 0 {
@@ -326,7 +337,7 @@ impl Run {
         let chunk = Chunk {
             ids: &self.rows.ids,
             positions: self.rows.positions.each_ref().map(Vec::as_slice),
-            prefix: part_a,
+            prefix,
         };
         (Part { chunk, kv, want }, flight)
     }

@@ -4,13 +4,13 @@
 //! session a job gets is the store's business, what is run in it that of `run`.
 
 use crate::{Advance, Job, sample::Choice};
-use glm::KvCache;
+use glm::{KvCache, Prefix};
 
 /// One sequence. At rest, all its tokens but the last have been run; the last only waits if the model chose it.
 pub(crate) struct Session {
     pub(crate) kv: KvCache,
-    /// Tokens that see one another; 0 in a causal model.
-    part_a: usize,
+    /// Part A.
+    prefix: Prefix,
     ids: Vec<u32>,
     positions: [Vec<u32>; 2],
     /// A token each: none for a token of a prompt.
@@ -19,11 +19,11 @@ pub(crate) struct Session {
 
 impl Session {
     /// An empty session on this cache, whose memory is used again.
-    pub(crate) fn new(mut kv: KvCache, part_a: usize) -> Session {
+    pub(crate) fn new(mut kv: KvCache, prefix: Prefix) -> Session {
         kv.truncate(0);
         Session {
             kv,
-            part_a,
+            prefix,
             ids: Vec::new(),
             positions: [Vec::new(), Vec::new()],
             choices: Vec::new(),
@@ -46,11 +46,6 @@ impl Session {
         (&mut self.kv, &self.ids, positions)
     }
 
-    /// Tokens that see one another.
-    pub(crate) fn part_a(&self) -> usize {
-        self.part_a
-    }
-
     /// Tokens known.
     pub(crate) fn len(&self) -> usize {
         self.ids.len()
@@ -67,12 +62,10 @@ impl Session {
             + keys.sum::<usize>()
     }
 
-    /// How many tokens at the beginning of a job's prompt are these. Part A counts as a whole or not at all.
-    pub(crate) fn common(&self, job: &Job, part_a: usize) -> usize {
-        if part_a != self.part_a {
-            return 0;
-        }
-        common(part_a, (&self.ids, self.positions()), job)
+    /// How many tokens at the beginning of a job's prompt, which has this Part A, are these and were run as they would be
+    /// for it.
+    pub(crate) fn common(&self, job: &Job, prefix: Prefix) -> usize {
+        common(self.prefix, (&self.ids, self.positions()), job, prefix)
     }
 
     /// How many tokens after the first `count` the model chose.
@@ -97,7 +90,7 @@ impl Session {
     /// Takes the first `count` tokens of another session, all of which were run, instead of its own.
     pub(crate) fn copy(&mut self, other: &Session, count: usize) {
         self.kv.copy(&other.kv, count);
-        self.part_a = other.part_a;
+        self.prefix = other.prefix;
         self.ids.clear();
         self.ids.extend_from_slice(&other.ids[..count]);
         for (row, other) in self.positions.iter_mut().zip(&other.positions) {
@@ -115,13 +108,13 @@ impl Session {
         self.positions
             .iter_mut()
             .for_each(|row| row.truncate(count));
-        let run = run.min(count);
-        self.kv.truncate(if run < self.part_a { 0 } else { run });
+        self.kv.truncate(self.prefix.settled(run.min(count)));
     }
 
-    /// Puts the rest of a prompt behind its first tokens, which are here.
-    pub(crate) fn extend(&mut self, job: &Job) {
+    /// Puts the rest of a prompt, which has this Part A, behind its first tokens, which are here.
+    pub(crate) fn extend(&mut self, job: &Job, prefix: Prefix) {
         let count = self.len();
+        self.prefix = prefix;
         self.ids.extend_from_slice(&job.ids[count..]);
         for (row, all) in self.positions.iter_mut().zip(&job.positions) {
             row.extend_from_slice(&all[count..]);
@@ -145,12 +138,12 @@ impl Session {
     }
 }
 
-/// How many tokens at the beginning of a job's prompt are these, of which the first `part_a` count as a whole or not at
-/// all.
+/// [`Session::common`] for tokens of a sequence with the Part A `ours`. Of Part A all counts, or only its far zone.
 pub(crate) fn common(
-    part_a: usize,
+    ours: Prefix,
     (ids, [row_0, row_1]): (&[u32], [&[u32]; 2]),
     job: &Job,
+    theirs: Prefix,
 ) -> usize {
     let same = |ours: &[u32], theirs: &[u32]| {
         let pairs = ours.iter().zip(theirs);
@@ -159,7 +152,10 @@ pub(crate) fn common(
     let count = same(ids, &job.ids)
         .min(same(row_0, &job.positions[0]))
         .min(same(row_1, &job.positions[1]));
-    if count < part_a { 0 } else { count }
+    match ours == theirs {
+        true => ours.settled(count),
+        false => count.min(ours.far).min(theirs.far),
+    }
 }
 
 /// The positions of the token that comes `count` tokens after a prompt.

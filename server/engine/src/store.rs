@@ -5,7 +5,7 @@
 //! ago go first.
 
 use crate::{Job, session::Session};
-use glm::KvCache;
+use glm::{KvCache, Prefix};
 
 /// The store.
 pub(crate) struct Store {
@@ -29,12 +29,12 @@ impl Store {
     pub(crate) fn take(
         &mut self,
         job: &Job,
-        part_a: usize,
+        prefix: Prefix,
         used: usize,
         fresh: impl FnOnce() -> KvCache,
     ) -> (Session, usize) {
         let worth = |(index, session): (usize, &Session)| {
-            let common = session.common(job, part_a);
+            let common = session.common(job, prefix);
             let lost = session.len() - common;
             let replayed = match common == job.ids.len() {
                 true => session.chosen_after(common),
@@ -45,7 +45,7 @@ impl Store {
         };
         // What the model has written is soon written again; what it has read took longer.
         let read_in_vain = |(_, session): &(usize, &Session)| {
-            let common = session.common(job, part_a);
+            let common = session.common(job, prefix);
             session.read_after(common) > common
         };
         let best = self
@@ -63,12 +63,12 @@ impl Store {
         if self.is_full(used) {
             // The memory of the one used longest ago serves again, and what it shares, too.
             let session = self.resting.remove(0);
-            return match session.common(job, part_a) {
-                0 => (Session::new(session.kv, part_a), 0),
+            return match session.common(job, prefix) {
+                0 => (Session::new(session.kv, prefix), 0),
                 common => (session, common),
             };
         }
-        (Session::new(fresh(), part_a), 0)
+        (Session::new(fresh(), prefix), 0)
     }
 
     /// Whether another session as large as those here would be too much.

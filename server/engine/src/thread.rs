@@ -15,7 +15,7 @@ use crate::{
     run::{self, DRAFT_ROWS, Flight, Run},
     store::Store,
 };
-use glm::{Error, Model, Workspace};
+use glm::{Error, Model, Prefix, Workspace};
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -323,7 +323,7 @@ impl Desk {
     fn admit(&mut self, model: &Model, least: Rank, aloft: &[Flight]) {
         // What goes on with what is aloft waits for it, and so does what took its place.
         let is_open = |job: &Job| {
-            aloft.is_empty() || !(is_unwanted(aloft) || is_for(aloft, job, part_a(model, job)))
+            aloft.is_empty() || !(is_unwanted(aloft) || is_for(aloft, job, prefix(model, job)))
         };
         while let Some(ticket) = self.inbox.take(Rank::Interactive, is_open) {
             // What it superseded gives its session back first.
@@ -348,9 +348,9 @@ impl Desk {
 
     /// Sends those back to wait whose prompt is half run and is this job's, too, so that it gets their session.
     fn unseat(&mut self, model: &Model, job: &Job) {
-        let part_a = part_a(model, job);
+        let prefix = prefix(model, job);
         let is_its =
-            |run: &mut Run| run.rank() > Rank::Interactive && run.is_begun_for(job, part_a);
+            |run: &mut Run| run.rank() > Rank::Interactive && run.is_begun_for(job, prefix);
         for run in self.runs.extract_if(.., is_its).collect::<Vec<_>>() {
             let rank = run.rank();
             let (ticket, session, prefilled) = run.leave();
@@ -367,10 +367,10 @@ impl Desk {
             let answer = Answer::empty(Ended::Failed(why), ticket.submitted.elapsed());
             return self.reply(ticket, answer);
         }
-        let part_a = part_a(model, &ticket.job);
+        let prefix = prefix(model, &ticket.job);
         let used = self.used();
-        let (session, known) = self.store.take(&ticket.job, part_a, used, || model.kv());
-        let mut run = Run::new(ticket, session, known, model);
+        let (session, known) = self.store.take(&ticket.job, prefix, used, || model.kv());
+        let mut run = Run::new(ticket, session, known, prefix, model);
         guard(&mut run, Run::replay);
         self.keep(run);
     }
@@ -512,7 +512,7 @@ impl Desk {
         is_unwanted(flights)
             && !self
                 .inbox
-                .has_interactive(|job| is_for(flights, job, part_a(model, job)))
+                .has_interactive(|job| is_for(flights, job, prefix(model, job)))
     }
 
     /// Puts a job back among those in work, or answers it.
@@ -556,13 +556,13 @@ fn is_unwanted(flights: &[Flight]) -> bool {
 }
 
 /// Whether another job would have to run most of a pass again.
-fn is_for(flights: &[Flight], job: &Job, part_a: usize) -> bool {
-    matches!(flights, [flight] if flight.serves(job, part_a))
+fn is_for(flights: &[Flight], job: &Job, prefix: Prefix) -> bool {
+    matches!(flights, [flight] if flight.serves(job, prefix))
 }
 
-/// Tokens of the job that see one another.
-fn part_a(model: &Model, job: &Job) -> usize {
-    if model.config().prefix { job.part_a } else { 0 }
+/// The job's Part A, as the model reads it.
+fn prefix(model: &Model, job: &Job) -> Prefix {
+    model.config().part_a.zones(job.part_a, job.mask_at)
 }
 
 /// Does something with a run in which its watch may panic.

@@ -14,7 +14,7 @@ pub use guidance::{Guidance, LineWeights, RecallWeights};
 pub(crate) use own::{Pair, pairs};
 
 use crate::{
-    Error,
+    Error, Prefix,
     checkpoint::{Checkpoint, Description},
 };
 
@@ -42,8 +42,8 @@ pub struct Config {
     pub attention: Attention,
     /// How a token's place reaches the model.
     pub positions: Positions,
-    /// Whether Part A sees itself both ways; otherwise everything is causal.
-    pub prefix: bool,
+    /// Which of Part A's tokens see which.
+    pub part_a: PartA,
     /// Length of a dense feed-forward's inner state.
     pub inner: usize,
     /// Whether the feed-forward multiplies its activated half by a linear one.
@@ -90,6 +90,34 @@ pub enum Norm {
     Layer,
     /// Root-mean-square norm, with a weight alone.
     Rms,
+}
+
+/// Which of Part A's tokens see which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PartA {
+    /// Each sees those before it, as everywhere: the model is causal.
+    Causal,
+    /// All see one another.
+    Whole,
+    /// What stands more than `near` tokens before the first mask token, the far zone, is causal; the rest sees all.
+    Zones {
+        /// Tokens.
+        near: usize,
+    },
+}
+
+impl PartA {
+    /// The zones of a Part A of so many tokens whose first mask token has this index.
+    pub fn zones(self, length: usize, mask_at: Option<usize>) -> Prefix {
+        match (self, mask_at) {
+            (PartA::Causal, _) => Prefix::default(),
+            (PartA::Zones { near }, Some(mask)) => Prefix {
+                far: mask.saturating_sub(near),
+                length,
+            },
+            (PartA::Whole | PartA::Zones { .. }, _) => length.into(),
+        }
+    }
 }
 
 /// How a block's two halves and its norms are put together.

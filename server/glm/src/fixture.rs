@@ -5,7 +5,7 @@
 
 use crate::{
     Activation, Architecture, Attention, Block, Config, Device, Experts, Grouped, Latent, Model,
-    Norm, Pairs, Positions, Rotary, Source, Yarn,
+    Norm, Pairs, PartA, Positions, Rotary, Source, Yarn,
     checkpoint::{Part, Shape, header, needs, pad},
     config::{Pair, pairs},
     gpu::{Gpu, faulty::Faulty},
@@ -57,7 +57,7 @@ pub fn causal() -> Config {
             half_frequencies: false,
             yarn: None,
         }),
-        prefix: false,
+        part_a: PartA::Causal,
         gated: true,
         activation: Activation::Silu,
         linear_bias: false,
@@ -91,7 +91,7 @@ pub fn glm(
             qk_norm: false,
         }),
         positions: Positions::Learned { rows: 2 },
-        prefix: true,
+        part_a: PartA::Whole,
         inner,
         gated: false,
         activation: Activation::GeluTanh,
@@ -146,7 +146,7 @@ pub fn members() -> Vec<Config> {
         norm: Norm::Rms,
         attention: Attention::Grouped(grouped),
         positions: Positions::Rotary(rotary),
-        prefix: false,
+        part_a: PartA::Causal,
         inner: 96,
         gated: true,
         activation: Activation::Silu,
@@ -257,7 +257,7 @@ pub fn members() -> Vec<Config> {
         Config {
             architecture: Architecture::CodeGeex,
             positions: Positions::Learned { rows: 1 },
-            prefix: false,
+            part_a: PartA::Causal,
             activation: Activation::QuickGelu,
             top_query: true,
             ..first

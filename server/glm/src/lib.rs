@@ -28,12 +28,13 @@ pub use checkpoint::{GgufTokenizer, Info, Memory, Source, TensorInfo, inspect, q
 pub use choice::{Choice, Draw, choose, greedy};
 pub use config::{
     Activation, Architecture, Attention, Block, Config, Experts, Grouped, Guidance, Latent,
-    LineWeights, Norm, Pairs, Positions, RecallWeights, Rotary, Yarn,
+    LineWeights, Norm, Pairs, PartA, Positions, RecallWeights, Rotary, Yarn,
 };
 pub use device::{Device, GpuInfo};
 pub use error::Error;
 pub use gpu::Gpu;
 pub use kv::KvCache;
+pub use mask::Prefix;
 pub use model::{Chunk, Logits, Model, Part, Want, threads};
 pub use vram::{Split, Vram};
 pub use weights::{Quant, Weights};

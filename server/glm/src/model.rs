@@ -4,7 +4,7 @@
 //! them as the caller says. What the tokens mean, and whether what is chosen is what comes next, is for others.
 
 use crate::{
-    Config, Device, Draw, Error, Guidance, KvCache, Source, Weights,
+    Config, Device, Draw, Error, Guidance, KvCache, PartA, Source, Weights,
     checkpoint::{Checkpoint, GgufTokenizer},
     gpu::Stages,
     kernels::{
@@ -12,7 +12,7 @@ use crate::{
         cpu::{self, Pool},
     },
     layer::{Layer, Matrix, Norm, Pass, Span},
-    mask::Mask,
+    mask::{Mask, Prefix},
     positions::{Positions, look_up, table},
     vram,
     workspace::{States, Workspace, room},
@@ -58,9 +58,8 @@ pub struct Chunk<'a> {
     pub ids: &'a [u32],
     /// Two positions a token: the place in Part A, the place in its span.
     pub positions: [&'a [u32]; 2],
-    /// Tokens of the whole sequence with a smaller index see one another; the rest is causal. They must come in one
-    /// chunk.
-    pub prefix: usize,
+    /// Part A of the whole sequence; the rest is causal. What of it is not the far zone must come in one chunk.
+    pub prefix: Prefix,
 }
 
 /// What is wanted of a chunk.
@@ -422,7 +421,10 @@ impl Model {
                 positions,
                 prefix,
             } = part.chunk;
-            let prefix = if self.config.prefix { prefix } else { 0 };
+            let prefix = match self.config.part_a {
+                PartA::Causal => Prefix::default(),
+                PartA::Whole | PartA::Zones { .. } => prefix,
+            };
             let kept = part.want.rows(ids.len());
             work.draws.extend(part.want.draws(kept));
             work.spans.push(Span {

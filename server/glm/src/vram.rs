@@ -4,7 +4,7 @@
 //! be on the GPU. The layers that cannot run on the processor.
 
 use crate::{
-    Attention, Config,
+    Attention, Config, PartA,
     checkpoint::{Need, Shape, needs},
     kernels::{
         cpu::Heads,
@@ -100,10 +100,10 @@ impl Vram {
             };
             *sum = sum.saturating_add(bytes);
         }
-        let rows = match config.prefix {
-            // Part A is run at once.
-            true => config.context.clamp(CHUNK, 4 * CHUNK),
-            false => CHUNK + CHUNK / 4,
+        let rows = match config.part_a {
+            PartA::Causal => CHUNK + CHUNK / 4,
+            // Part A is run at once; with zones, what follows the mask token may be most of it.
+            PartA::Whole | PartA::Zones { .. } => config.context.clamp(CHUNK, 4 * CHUNK),
         };
         let fused = sizes.queries() + 2 * sizes.keys();
         let up = if config.gated { 2 } else { 1 } * config.inner;

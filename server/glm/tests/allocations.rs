@@ -1,7 +1,7 @@
 //! Does a step allocate? A counting allocator looks on while a warmed-up model decodes.
 
 use glm::{
-    Chunk, KvCache, Model, Part, Want, Workspace,
+    Chunk, KvCache, Model, Part, Prefix, Want, Workspace,
     fixture::{self, Weights},
 };
 use std::{
@@ -50,7 +50,7 @@ fn of_ten_steps((caches, work): &mut ([KvCache; 2], Workspace), model: &Model) -
             chunk: Chunk {
                 ids,
                 positions: [&place, &place],
-                prefix: 0,
+                prefix: Prefix::default(),
             },
             kv,
             want: Want::Last,

@@ -232,7 +232,7 @@ impl Trip {
             .find(view, situation.offset, self.beside().key, vocab)
             .filter(|standing| !near_first || standing.answers_at_once());
         let was_known = known.is_some();
-        let standing = match known {
+        let mut standing = match known {
             Some(standing) => standing,
             None => {
                 let extent = if near_first {
@@ -240,13 +240,14 @@ impl Trip {
                 } else {
                     Extent::Full
                 };
-                let placed = self.anchor(situation, extent, None)?;
+                let placed = self.anchor(situation, extent)?;
                 anchors.add(view.number, &placed);
                 Standing::at(&placed, &view.snapshot, situation.offset, vocab)
                     .ok_or_else(|| Why::Failed("a new anchor does not fit its text".to_owned()))?
             }
         };
         self.took("build", started);
+        standing.alike = self.alike(&standing.asked.open);
         let mut record = self.record();
         record.head_tokens = standing.asked.head;
         record.anchor = match (was_known, standing.placed.extent) {
@@ -295,6 +296,7 @@ impl Trip {
             positions: prompt.positions.clone(),
             advance: advance(prompt.advance),
             part_a: prompt.part_a,
+            mask_at: prompt.mask_at,
             class: *class,
             stops: prompt.stops.clone(),
             max_tokens,

@@ -239,6 +239,9 @@ pub struct PlacesArgs {
     /// How many tokens at the start see one another, for models with a prefix
     #[arg(long, default_value_t = 0)]
     pub sep: usize,
+    /// Index of the first mask token, for models that read what is far before it from left to right
+    #[arg(long, value_name = "INDEX")]
+    pub mask: Option<usize>,
 }
 
 /// Types of plain numbers.

@@ -34,6 +34,7 @@ pub fn as_it_is(text: &str, vocab: &Vocab) -> Input {
         positions: [places, vec![0; ids.len()]],
         ids,
         part_a: 0,
+        mask_at: None,
         advance: prompt::Advance::Place,
         stops: ends(vocab),
     }
@@ -61,6 +62,7 @@ pub fn of(prompt: Prompt) -> Input {
         ids: prompt.ids,
         positions: prompt.positions,
         part_a: prompt.part_a,
+        mask_at: prompt.mask_at,
         advance: prompt.advance,
         stops: prompt.stops,
     }
@@ -73,6 +75,7 @@ pub fn job(input: Input, class: Class, max_tokens: usize, sampling: Sampling) ->
         positions: input.positions,
         advance: advance(input.advance),
         part_a: input.part_a,
+        mask_at: input.mask_at,
         class,
         stops: input.stops,
         max_tokens,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{anyhow, bail};
 use cache::Store;
 use engine::{Answer, Cancel, Care, Engine, Job, Recall, Watch};
-use glm::{LineWeights, RecallWeights};
+use glm::{LineWeights, PartA, RecallWeights};
 use prompt::{Template, Until};
 use tokio::sync::oneshot;
 use vocab::Vocab;
@@ -110,6 +110,8 @@ pub struct ModelFacts {
     pub threshold: Option<f32>,
     /// Whether it reads its question both ways, and so goes on with a text in a blank.
     pub reads_both_ways: bool,
+    /// Whether what it has read of a question is of no use for another one.
+    pub reads_anew: bool,
 }
 
 impl Rooms {
@@ -137,7 +139,8 @@ impl Rooms {
             id: model.id().to_owned(),
             context: model.config().context,
             threshold: guidance.threshold,
-            reads_both_ways: model.config().prefix,
+            reads_both_ways: model.config().part_a != PartA::Causal,
+            reads_anew: model.config().part_a == PartA::Whole,
         };
         let told: Arc<AtomicBool> = Arc::default();
         let successor: Arc<Mutex<Option<Successor>>> = Arc::default();
@@ -246,6 +249,7 @@ impl Rooms {
             ids: ids.to_owned(),
             positions: [places, vec![0; ids.len()]],
             part_a: ids.len(),
+            mask_at: None,
             class: engine::Class::Invoked,
             stops: Vec::new(),
             max_tokens: 1,

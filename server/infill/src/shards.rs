@@ -55,7 +55,7 @@ pub struct ShardsArgs {
     /// How the model that learns the pairs will be asked.
     #[arg(long, value_name = "NAME", requires = "pairs")]
     pub template: Option<String>,
-    /// Folder to write the shards and `manifest.json` to.
+    /// Folder to write the shards, `manifest.json` and the tokenizer to.
     #[arg(long)]
     pub out: PathBuf,
     /// The `tokenizer.json` to encode with.
@@ -135,7 +135,7 @@ fn parse_share(value: &str) -> Result<f32> {
     share.with_context(|| format!("`{value}` is no number from 0 to 1"))
 }
 
-/// Makes the shards of every split and the manifest.
+/// Makes the shards of every split, the manifest, and a copy of the tokenizer beside them.
 ///
 /// # Errors
 /// If the tokenizer or the corpus cannot be read, if a split has no source file, or if the output
@@ -164,6 +164,8 @@ pub fn run(args: &ShardsArgs) -> Result<()> {
     );
     fs::create_dir_all(&args.out)
         .with_context(|| format!("cannot make the folder {}", args.out.display()))?;
+    let path = args.out.join("tokenizer.json");
+    fs::write(&path, &json).with_context(|| format!("cannot write {}", path.display()))?;
     let mut splits = BTreeMap::new();
     match &args.corpus {
         Some(corpus) => {

@@ -15,7 +15,7 @@ use std::ops::Range;
 use text::{Snapshot, closers_tail};
 use vocab::Vocab;
 
-use crate::{Around, Budget, Prompt, Situation, Template, Why, boundary, lay_out};
+use crate::{Around, Budget, Prompt, Situation, Template, Why, boundary, lay_out, window::Kept};
 
 /// Bytes that may have been typed since the blank was anchored.
 pub const HEAD_BYTES: usize = 1024;
@@ -47,8 +47,9 @@ pub struct Asked {
 impl Anchor {
     /// Anchors the blank at the cursor, or right before it, so that it is between two tokens.
     ///
-    /// With `earlier`, an anchor that fits this cursor too, the window stays the same as long as it
-    /// fits the budget.
+    /// With `earlier`, the anchor before this one, the window stays the same as long as it fits the
+    /// cursor and the budget; after a jump it still starts at the same place, if it has a mask token
+    /// and the sides get their shares. This is for models that go on from what they have read.
     ///
     /// # Errors
     /// As [`build`](crate::build).
@@ -65,12 +66,7 @@ impl Anchor {
         let line = snapshot.slice(situation.line_left.clone());
         let hole = situation.line_left.start + boundary::settled(vocab, &line)
             ..cursor + tail(snapshot, cursor);
-        let keep = earlier.and_then(|anchor| {
-            let head = anchor.fits(snapshot, cursor)?;
-            let right = hole.end + anchor.right.len();
-            // Only what is read from left to right is read on from where it was.
-            (anchor.prompt.part_a == 0).then(|| head.start - anchor.left.len()..right)
-        });
+        let keep = earlier.and_then(|anchor| anchor.kept(snapshot, cursor, &hole));
         let prompt = lay_out(
             snapshot, situation, &hole, vocab, template, around, budget, keep,
         )?;
@@ -89,6 +85,18 @@ impl Anchor {
             prompt,
             hole,
         })
+    }
+
+    /// What a blank for this cursor shows of the window.
+    fn kept(&self, snapshot: &Snapshot, cursor: usize, hole: &Range<usize>) -> Option<Kept> {
+        if let Some(head) = self.fits(snapshot, cursor) {
+            let end = hole.end + self.right.len();
+            return Some(Kept::Whole(head.start - self.left.len()..end));
+        }
+        self.prompt.mask_at?;
+        let start = self.prompt.window.start;
+        let first = self.left.split_inclusive('\n').next()?;
+        (snapshot.slice(start..start + first.len()) == first).then_some(Kept::Start(start))
     }
 
     /// The question, as the model reads it once: without anything typed.
@@ -360,5 +368,54 @@ mod tests {
         );
         let cut = again(BUDGET.part_a);
         assert!(cut.prompt().ids.len() <= BUDGET.part_a - BUDGET.part_a / 16);
+    }
+
+    #[test]
+    fn after_a_jump_a_window_starts_where_it_did() {
+        let lines: Vec<String> = (0..90).map(|n| format!("{n} + {n}\n")).collect();
+        let blank = |at: usize| {
+            let (above, below) = lines.split_at(at);
+            format!("{}x = ‸\n{}", above.concat(), below.concat())
+        };
+        let scene = Scene::new(&blank(45), Template::InfillV1);
+        let start = scene.anchor.prompt().window.start;
+        assert!(start > 0);
+        let anchored = |marked: &str, earlier: Option<&Anchor>| {
+            let (text, offset) = cursor(marked);
+            let snapshot = Snapshot::new(&text, Language::PLAIN);
+            let situation = classify(&snapshot, Region::Code, offset).unwrap();
+            let (template, around) = (Template::InfillV1, Around::default());
+            let (vocab, budget) = (&scene.vocab, BUDGET);
+            Anchor::new(
+                &snapshot, &situation, vocab, template, &around, budget, earlier,
+            )
+            .unwrap()
+        };
+        for (at, is_kept) in [
+            (41, true),
+            (48, true),
+            (10, false),
+            (30, false),
+            (80, false),
+        ] {
+            let jumped = anchored(&blank(at), Some(&scene.anchor));
+            let prompt = jumped.prompt();
+            assert_eq!(prompt.window.start == start, is_kept, "a jump to line {at}");
+            assert!(prompt.part_a <= BUDGET.part_a, "{} tokens", prompt.part_a);
+            let before = prompt.mask_at.unwrap();
+            let pairs = prompt.ids[..before].iter().zip(&scene.anchor.prompt().ids);
+            let same = pairs.take_while(|(a, b)| a == b).count();
+            assert_eq!(
+                same > BUDGET.part_a / 3,
+                is_kept,
+                "{same} tokens are the same"
+            );
+        }
+        // Where other text stands there now, it is a window like any other.
+        let text = blank(48).replacen("30 + 30", "30 - 30 - 30", 1);
+        let other = anchored(&format!("# more\n{text}"), Some(&scene.anchor));
+        let alone = anchored(&format!("# more\n{text}"), None);
+        assert!(other.prompt().window.start >= alone.prompt().window.start);
+        assert_ne!(other.prompt().window.start, start);
     }
 }

@@ -41,8 +41,9 @@ use text::Snapshot;
 pub use translation::{Attempt, Translation, VERSION as TRANSLATION_VERSION};
 use vocab::Vocab;
 
-use template::{Blank, Laid};
+use template::Blank;
 use tokens::Tokens;
+use window::Kept;
 
 /// How many tokens a prompt and its answer may take; their sum fits the model's context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,8 +161,8 @@ pub fn build_open(
 }
 
 /// [`build`] for a blank that takes the place of the bytes of `hole`, which are not shown. The window
-/// is that of the bytes in `keep`, if it still fits; one that is cut in its stead leaves some room, so
-/// that it can be kept in its turn while the text grows.
+/// is the one to `keep`, if it still fits; one that is cut in its stead leaves some room, so that it can
+/// be kept in its turn while the text grows.
 #[expect(
     clippy::too_many_arguments,
     reason = "what a prompt is made of, each from another owner"
@@ -174,7 +175,7 @@ pub(crate) fn lay_out(
     template: Template,
     around: &Around,
     budget: Budget,
-    keep: Option<Range<usize>>,
+    keep: Option<Kept>,
 ) -> Result<Prompt, Why> {
     let sides = template.sides(situation.mask)?;
     let mut blank = Blank {
@@ -191,22 +192,22 @@ pub(crate) fn lay_out(
     };
     let kept = fitting(&blank, around, template.references(budget.part_a))?;
     blank.around.references = &kept;
-    let taken = template.blank(&blank)?.input.question();
+    let taken = template.blank(&blank)?.question();
     let room = budget.part_a.saturating_sub(taken);
     let window = match keep {
         None => window::cut(snapshot, hole, vocab, room, sides),
-        Some(range) => window::keep(snapshot, hole, vocab, room, range)
+        Some(kept) => window::keep(snapshot, hole, vocab, room, &kept)
             .unwrap_or_else(|| window::cut(snapshot, hole, vocab, room - room / 8, sides)),
     };
     blank.left = &window.left;
     blank.right = &window.right;
     blank.reaches_end = window.range.end == snapshot.len();
-    let Laid { input, mask_at } = template.blank(&blank)?;
+    let input = template.blank(&blank)?;
     Ok(Prompt {
         ids: input.ids,
         positions: input.positions,
         part_a: input.part_a,
-        mask_at,
+        mask_at: input.mask_at,
         advance: input.advance,
         stops: input.stops,
         window: window.range,
@@ -231,7 +232,7 @@ fn fitting<'a>(
             },
             ..*blank
         };
-        if blank.tokens.template.blank(&with)?.input.question() > most {
+        if blank.tokens.template.blank(&with)?.question() > most {
             kept.pop();
         }
     }

@@ -33,6 +33,8 @@ pub struct Input {
     pub positions: [Vec<u32>; 2],
     /// How many ids at the start see one another; 0 if each sees only those before it.
     pub part_a: usize,
+    /// Index of the mask token that the answer is for, in templates that have one.
+    pub mask_at: Option<usize>,
     /// How positions go on.
     pub advance: Advance,
     /// Tokens that end the answer.
@@ -47,6 +49,7 @@ impl Input {
             ids,
             positions,
             part_a: 0,
+            mask_at: None,
             advance: Advance::Place,
             stops,
         }
@@ -60,6 +63,7 @@ impl Input {
             ids: sequence.ids,
             positions: sequence.positions,
             part_a: sequence.part_a,
+            mask_at: Some(mask_at),
             advance: Advance::Span,
             stops,
         }

@@ -81,23 +81,6 @@ pub(crate) struct Blank<'a> {
     pub reaches_end: bool,
 }
 
-/// A blank laid out.
-pub(crate) struct Laid {
-    pub input: Input,
-    /// Index of the mask token, in templates that have one.
-    pub mask_at: Option<usize>,
-}
-
-impl Laid {
-    /// Text that goes on at its end.
-    fn causal(ids: Vec<u32>, stops: Vec<u32>) -> Laid {
-        Laid {
-            input: Input::causal(ids, stops),
-            mask_at: None,
-        }
-    }
-}
-
 impl Template {
     /// All of them.
     pub const ALL: [Template; 15] = [
@@ -182,7 +165,7 @@ impl Template {
     }
 
     /// Lays a blank out. [`Template::sides`] says which sides to fill.
-    pub(crate) fn blank(self, blank: &Blank) -> Result<Laid, Error> {
+    pub(crate) fn blank(self, blank: &Blank) -> Result<Input, Error> {
         match self {
             Template::InfillV1 => infill_v1::blank(blank),
             Template::InfillV2 => infill_v2::blank(blank),

@@ -4,7 +4,8 @@
 //! vocabulary whose tokens never cross the start of a line these ids are the text's; in others each
 //! side is encoded once more as a whole. The left side has three quarters of the room and the right
 //! side one; what one does not use the other gets. A window that an earlier prompt showed is shown
-//! again if it still fits, so that a model that reads from left to right finds the same beginning.
+//! again if it still fits, or its start is, so that a model that goes on from what it has read finds
+//! the same beginning.
 
 use std::ops::Range;
 
@@ -66,17 +67,55 @@ pub(crate) fn cut(
     }
 }
 
-/// The window of the bytes of `range` around `blank`, if it has at most `room` tokens.
+/// What of an earlier window is to be shown again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// All of it.
+    Whole(Range<usize>),
+    /// Where it starts.
+    Start(usize),
+}
+
+/// The window around `blank` that an earlier one becomes, if it has at most `room` tokens and the left side is worth its
+/// share.
 pub(crate) fn keep(
     snapshot: &Snapshot,
     blank: &Range<usize>,
     vocab: &Vocab,
     room: usize,
-    range: Range<usize>,
+    kept: &Kept,
 ) -> Option<Window> {
-    let left = vocab.encode(&snapshot.slice(range.start..blank.start));
-    let right = vocab.encode(&snapshot.slice(blank.end..range.end));
-    (left.len() + right.len() <= room).then_some(Window { left, right, range })
+    match kept {
+        Kept::Whole(range) => {
+            let left = vocab.encode(&snapshot.slice(range.start..blank.start));
+            let right = vocab.encode(&snapshot.slice(blank.end..range.end));
+            let range = range.clone();
+            (left.len() + right.len() <= room).then_some(Window { left, right, range })
+        }
+        Kept::Start(start) => {
+            let most = room * BYTES_PER_TOKEN;
+            let bytes = blank.start.checked_sub(*start);
+            let bytes = bytes.filter(|bytes| (1..=most).contains(bytes))?;
+            let left = vocab.encode(&snapshot.slice(*start..blank.start));
+            // A side that `cut` would give much more to is worth more than what need not be read.
+            if !(room / 3..=room - room / 8).contains(&left.len()) {
+                return None;
+            }
+            let right = Reader {
+                snapshot,
+                offset: blank.end,
+                vocab,
+                side: Side::Right,
+            };
+            let room = room - left.len();
+            let after = right.take(&right.read(room), room);
+            Some(Window {
+                range: blank.start - bytes..blank.end + after.bytes,
+                left,
+                right: after.ids,
+            })
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

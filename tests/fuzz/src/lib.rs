@@ -150,7 +150,7 @@ pub fn open(path: &Path) {
     let chunk = glm::Chunk {
         ids: &[0; TOKENS],
         positions: [&places, &[0; TOKENS]],
-        prefix: 2,
+        prefix: 2.into(),
     };
     let part = glm::Part {
         chunk,

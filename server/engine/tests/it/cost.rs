@@ -3,7 +3,7 @@
 use crate::harness::{PLENTY, answer, job, watched};
 use engine::{Allowed, Class, Engine, Flow, Job, Watch};
 use glm::{
-    Chunk, Part, Want,
+    Chunk, Part, Prefix, Want,
     fixture::{self, Weights},
 };
 use std::time::{Duration, Instant};
@@ -49,7 +49,7 @@ fn cost_of_rows() {
         let chunk = |from: usize, to: usize| Chunk {
             ids: &ids[from..to],
             positions: [&ids[from..to], &zeros[from..to]],
-            prefix: 0,
+            prefix: Prefix::default(),
         };
         let mut pass = |from: usize, to: usize, kv: &mut glm::KvCache| {
             let part = Part {
@@ -99,7 +99,7 @@ fn cost_of_a_step() {
         let chunk = Chunk {
             ids,
             positions: rows,
-            prefix: request.part_a,
+            prefix: config.part_a.zones(request.part_a, request.mask_at),
         };
         let part = Part {
             chunk,

@@ -2,7 +2,7 @@
 
 use engine::{Advance, Allowed, Answer, Cancel, Class, Ended, Engine, Flow, Job, Sampling, Watch};
 use glm::{
-    Chunk, Config, Model, Part, Want,
+    Chunk, Config, Model, Part, PartA, Want,
     fixture::{self, Weights},
 };
 use std::{
@@ -113,7 +113,8 @@ pub fn engine(config: &Config) -> Engine {
 /// A job in the form of its model: a blank at the `blank`th place of Part A, or text that goes on.
 pub fn job(config: &Config, class: Class, document: u64, part_a: &[u32], head: &[u32]) -> Job {
     let blank = part_a.len() as u32 / 3;
-    let (row_0, row_1): (Vec<u32>, Vec<u32>) = match config.prefix {
+    let has_part_a = config.part_a != PartA::Causal;
+    let (row_0, row_1): (Vec<u32>, Vec<u32>) = match has_part_a {
         true => (0..part_a.len() as u32)
             .map(|place| (place, 0))
             .chain((1..=head.len() as u32).map(|place| (blank, place)))
@@ -125,12 +126,13 @@ pub fn job(config: &Config, class: Class, document: u64, part_a: &[u32], head: &
     Job {
         ids: [part_a, head].concat(),
         positions: [row_0, row_1],
-        advance: if config.prefix {
+        advance: if has_part_a {
             Advance::Span
         } else {
             Advance::Place
         },
-        part_a: if config.prefix { part_a.len() } else { 0 },
+        part_a: if has_part_a { part_a.len() } else { 0 },
+        mask_at: has_part_a.then_some(blank as usize),
         class,
         stops: Vec::new(),
         max_tokens: 8,
@@ -193,7 +195,7 @@ pub fn plain(model: &Model, job: &Job, mut watch: impl Watch) -> Plain {
     let mut kv = model.kv();
     let mut work = model.workspace();
     let mut run = |ids: &[u32], positions: [&[u32]; 2]| -> (Vec<f32>, f32) {
-        let prefix = job.part_a;
+        let prefix = model.config().part_a.zones(job.part_a, job.mask_at);
         let chunk = Chunk {
             ids,
             positions,

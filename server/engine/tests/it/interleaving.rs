@@ -9,7 +9,7 @@ use crate::harness::{
     submit,
 };
 use engine::{Cancel, Class, Counters, Ended, Engine, Job};
-use glm::{Config, Model, Source, Weights, fixture};
+use glm::{Config, Model, PartA, Source, Weights, fixture};
 use std::time::Duration;
 
 enum Step {
@@ -248,6 +248,15 @@ fn check_models(config: &Config, seeds: std::ops::Range<u64>, made: impl Fn() ->
 #[test]
 fn of_a_model_with_a_prefix() {
     check_seeds(&crate::harness::tiny(), 0..8);
+}
+
+#[test]
+fn of_a_model_with_two_zones() {
+    let zones = Config {
+        part_a: PartA::Zones { near: 2 },
+        ..crate::harness::tiny()
+    };
+    check_seeds(&zones, 0..8);
 }
 
 #[test]

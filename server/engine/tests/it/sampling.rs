@@ -140,7 +140,7 @@ fn first_tokens_are_as_frequent_as_the_model_says() {
         chunk: Chunk {
             ids: &request.ids,
             positions: request.positions.each_ref().map(Vec::as_slice),
-            prefix: request.part_a,
+            prefix: config.part_a.zones(request.part_a, request.mask_at),
         },
         kv: &mut kv,
         want: Want::Last,

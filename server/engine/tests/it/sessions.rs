@@ -5,7 +5,7 @@ use crate::harness::{
     submit, tiny, watched,
 };
 use engine::{Answer, Class, Ended, Engine, Job};
-use glm::{Attention, Config, fixture};
+use glm::{Attention, Config, PartA, fixture};
 
 const PART_A: [u32; 30] = {
     let mut ids = [0; 30];
@@ -127,6 +127,30 @@ fn another_prompt_leaves_a_session_alone_while_there_is_room() {
         assert_eq!((took(&again), &again.ids), ((0, 31, 0, 8), &first.ids));
         assert_eq!(took(&ask(&engine, &config, other(&[2]))), (0, 31, 0, 8));
     }
+}
+
+#[test]
+fn after_a_jump_what_is_far_before_both_blanks_is_there() {
+    let config = Config {
+        part_a: PartA::Zones { near: 4 },
+        ..tiny()
+    };
+    let engine = engine(&config);
+    let ids: Vec<u32> = (0..105).map(|i| (i * 7 + 3) % 90).collect();
+    // A third of it stands before the blank.
+    let at = |count: usize| job(&config, Class::Keystroke, 1, &ids[..count], &[1]);
+    let first = ask(&engine, &config, at(90));
+    assert_eq!(took(&first), (91, 0, 8, 0));
+    let jumped = ask(&engine, &config, at(105));
+    assert_eq!(took(&jumped), (106 - 26, 26, 8, 0));
+    let back = ask(&engine, &config, at(90));
+    assert_eq!((took(&back), &back.ids), ((0, 91, 0, 8), &first.ids));
+    // Where all is seen from everywhere, nothing of it can stay.
+    let whole = tiny();
+    let engine = self::engine(&whole);
+    let at = |count: usize| job(&whole, Class::Keystroke, 1, &ids[..count], &[1]);
+    ask(&engine, &whole, at(90));
+    assert_eq!(ask(&engine, &whole, at(105)).reused, 0);
 }
 
 #[test]

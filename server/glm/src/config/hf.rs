@@ -5,7 +5,7 @@
 
 use super::{
     Activation, Architecture, Attention, Block, Config, Experts, Grouped, Latent, Norm, Pairs,
-    Positions, Rotary, Yarn, fields::Fields,
+    PartA, Positions, Rotary, Yarn, fields::Fields,
 };
 use crate::{Error, checkpoint::Checkpoint};
 
@@ -74,7 +74,7 @@ fn glm(fields: &Fields) -> Result<Config, Error> {
         block: Block::PreNorm,
         attention: Attention::Grouped(heads(width, fields.count("num_attention_heads")?, fields)?),
         positions: Positions::Learned { rows: 2 },
-        prefix: true,
+        part_a: PartA::Whole,
         inner: 4 * width,
         gated: false,
         activation: Activation::Gelu,
@@ -122,7 +122,7 @@ fn chatglm(fields: &Fields) -> Result<Config, Error> {
     })
     .map(|config| Config {
         norm: Norm::Layer,
-        prefix: true,
+        part_a: PartA::Whole,
         gated: false,
         linear_bias: true,
         ..config
@@ -148,7 +148,7 @@ pub(super) fn causal(architecture: Architecture, width: usize) -> Config {
             qk_norm: false,
         }),
         positions: Positions::Learned { rows: 1 },
-        prefix: false,
+        part_a: PartA::Causal,
         inner: 1,
         gated: true,
         activation: Activation::Silu,

@@ -4,7 +4,7 @@
 
 use super::{
     Activation, Architecture, Attention, Block, Config, Experts, Grouped, Latent, Norm, Pairs,
-    Positions, Rotary, Yarn, fields::Fields,
+    PartA, Positions, Rotary, Yarn, fields::Fields,
 };
 use crate::{Error, checkpoint::Checkpoint};
 
@@ -143,7 +143,7 @@ pub(super) fn read(checkpoint: &Checkpoint) -> Result<Config, Error> {
         },
         attention,
         positions,
-        prefix: fields.flag("prefix", true)?,
+        part_a: part_a(fields)?,
         inner: fields.count("feed_forward_length")?,
         gated: fields.flag("gated", false)?,
         activation,
@@ -152,6 +152,19 @@ pub(super) fn read(checkpoint: &Checkpoint) -> Result<Config, Error> {
         top_query: fields.flag("top_query", false)?,
         tied: fields.flag("tied", true)?,
     })
+}
+
+fn part_a(fields: &Fields) -> Result<PartA, Error> {
+    let near = fields.optional_count("prefix.near")?;
+    match (fields.flag("prefix", true)?, near) {
+        (true, None) => Ok(PartA::Whole),
+        (true, Some(near)) => Ok(PartA::Zones { near }),
+        (false, None) => Ok(PartA::Causal),
+        (false, Some(near)) => Err(fields.bad(
+            "prefix.near",
+            format!("is {near} in a model without a prefix"),
+        )),
+    }
 }
 
 /// The keys and values that describe a model, for a file that [`read`] reads.
@@ -177,12 +190,15 @@ pub(crate) fn pairs(config: &Config) -> Vec<(&'static str, Pair)> {
         ("glm.attention.layer_norm_epsilon", float(config.epsilon)),
         ("glm.activation", Pair::Text(activation.to_owned())),
         ("glm.rms_norm", Pair::Flag(config.norm == Norm::Rms)),
-        ("glm.prefix", Pair::Flag(config.prefix)),
+        ("glm.prefix", Pair::Flag(config.part_a != PartA::Causal)),
         ("glm.gated", Pair::Flag(config.gated)),
         ("glm.linear_bias", Pair::Flag(config.linear_bias)),
         ("glm.top_query", Pair::Flag(config.top_query)),
         ("glm.tied", Pair::Flag(config.tied)),
     ];
+    if let PartA::Zones { near } = config.part_a {
+        pairs.push(("glm.prefix.near", count(near)));
+    }
     match config.block {
         Block::PreNorm => {}
         Block::Sandwich => pairs.push(("glm.sandwich", Pair::Flag(true))),

@@ -5,7 +5,7 @@
 //! are the published models': heads of 128, of 64 in GLM of 2021; 2,048 tokens.
 
 use super::{
-    Activation, Architecture, Attention, Block, Config, Grouped, Norm, Pairs, Positions,
+    Activation, Architecture, Attention, Block, Config, Grouped, Norm, Pairs, PartA, Positions,
     fields::Fields,
     hf::{causal, rotary},
 };
@@ -76,7 +76,10 @@ pub(super) fn read(checkpoint: &Checkpoint) -> Result<Config, Error> {
             Architecture::CodeGeex => Positions::Learned { rows: 1 },
             _ => rotary(width / heads, Pairs::Half, 10_000.0, None),
         },
-        prefix: architecture != Architecture::CodeGeex,
+        part_a: match architecture {
+            Architecture::CodeGeex => PartA::Causal,
+            _ => PartA::Whole,
+        },
         inner,
         gated,
         activation: match architecture {

@@ -2,7 +2,8 @@
 
 use super::{Gpu, faulty::Faulty};
 use crate::{
-    Chunk, Config, Device, Error, KvCache, Model, Part, Quant, Source, Want, Weights,
+    Chunk, Config, Device, Error, KvCache, Model, Part, PartA, Prefix, Quant, Source, Want,
+    Weights,
     fixture::{self, Weights as Stored},
     kernels::cuda::emulated::Emulated,
     vram::refusal,
@@ -64,7 +65,7 @@ fn chunk(first: usize, end: usize) -> Chunk<'static> {
     Chunk {
         ids: &IDS[first..end],
         positions: [&ROWS[0][first..end], &ROWS[1][first..end]],
-        prefix: PREFIX,
+        prefix: PREFIX.into(),
     }
 }
 
@@ -117,7 +118,7 @@ fn long_prompts_give_what_the_processor_gives() {
                 let chunk = Chunk {
                     ids: &ids[range.clone()],
                     positions: [&places[range.clone()], &places[range]],
-                    prefix: 30,
+                    prefix: 30.into(),
                 };
                 all.extend(logits(model, chunk, &mut kv, Want::All));
             }
@@ -153,7 +154,7 @@ fn greedy(model: &Model, count: usize) -> Vec<u32> {
         let chunk = Chunk {
             ids: &ids[run..],
             positions: [&places[0][run..], &places[1][run..]],
-            prefix: PREFIX,
+            prefix: PREFIX.into(),
         };
         let part = Part {
             chunk,
@@ -249,7 +250,11 @@ fn a_model_takes_what_was_foretold() {
             let name = config.architecture.name();
             assert_eq!(switch.asked() as u64, weights, "{name} {stored:?}");
             // A pass takes no more than there is said to be room for.
-            let end = if config.prefix { PREFIX } else { 12 };
+            let end = if config.part_a == PartA::Whole {
+                PREFIX
+            } else {
+                12
+            };
             logits(&model, chunk(0, end), &mut model.kv(), Want::Last);
             let taken = switch.asked() as u64 - weights;
             assert!(taken <= vram.workspace + vram.caches(64), "{name}: {taken}");
@@ -271,7 +276,7 @@ fn what_was_run_stays_when_a_cache_grows() {
             let chunk = Chunk {
                 ids: &ids[range.clone()],
                 positions: [&places[range.clone()], &places[range]],
-                prefix: 0,
+                prefix: Prefix::default(),
             };
             last = logits(model, chunk, &mut kv, Want::Last);
         }
@@ -446,7 +451,7 @@ fn stored_models_are_as_exact_as_on_the_processor() {
                 let chunk = Chunk {
                     ids: &ids[range.clone()],
                     positions: [&places[range.clone()], &none[range]],
-                    prefix: last,
+                    prefix: last.into(),
                 };
                 all.extend(logits(model, chunk, &mut kv, Want::All));
             }

@@ -13,7 +13,7 @@ fn chunk() -> Chunk<'static> {
     Chunk {
         ids: &IDS,
         positions: [&ROWS[0], &ROWS[1]],
-        prefix: 8,
+        prefix: 8.into(),
     }
 }
 
@@ -22,7 +22,7 @@ fn run(model: &Model, kv: &mut KvCache, first: usize, end: usize) -> Vec<f32> {
     let chunk = Chunk {
         ids: &IDS[first..end],
         positions: [&ROWS[0][first..end], &ROWS[1][first..end]],
-        prefix: 8,
+        prefix: 8.into(),
     };
     logits(model, chunk, kv, Want::All)
 }
@@ -72,7 +72,7 @@ fn chunks_give_what_the_whole_gives() {
             let mut kv = model.kv();
             // A prefix that is seen both ways comes in one chunk.
             let mut got = Vec::new();
-            if model.config().prefix {
+            if model.config().part_a == PartA::Whole {
                 got = run(model, &mut kv, 0, 8);
             }
             while kv.len() < 12 {
@@ -95,7 +95,7 @@ fn what_is_cut_off_can_be_run_again() {
         let other = Chunk {
             ids: &[50, 51],
             positions: [&[2, 2], &[2, 3]],
-            prefix: 8,
+            prefix: 8.into(),
         };
         logits(model, other, &mut kv, Want::Last);
         kv.truncate(9);
@@ -119,7 +119,7 @@ fn a_halted_pass_leaves_the_cache_as_it_was() {
         let other = Chunk {
             ids: &[50, 51],
             positions: [&[2, 2], &[5, 6]],
-            prefix: 8,
+            prefix: 8.into(),
         };
         let part = Part {
             chunk: other,
@@ -170,7 +170,7 @@ fn what_does_not_fit_the_model_is_refused_with_the_reason() {
         refused(Chunk {
             ids: &[],
             positions: [&[], &[]],
-            prefix: 0
+            prefix: Prefix::default()
         })
         .contains("0 tokens")
     );
@@ -178,7 +178,7 @@ fn what_does_not_fit_the_model_is_refused_with_the_reason() {
         refused(Chunk {
             ids: &[100],
             positions: [&[0], &[0]],
-            prefix: 1
+            prefix: 1.into()
         })
         .contains("token 100")
     );
@@ -186,7 +186,7 @@ fn what_does_not_fit_the_model_is_refused_with_the_reason() {
         refused(Chunk {
             ids: &[1],
             positions: [&[129], &[0]],
-            prefix: 1
+            prefix: 1.into()
         })
         .contains("position 129")
     );
@@ -194,13 +194,13 @@ fn what_does_not_fit_the_model_is_refused_with_the_reason() {
         refused(Chunk {
             ids: &[1],
             positions: [&[0], &[0, 1]],
-            prefix: 1
+            prefix: 1.into()
         })
         .contains("2 positions")
     );
     assert!(
         refused(Chunk {
-            prefix: 13,
+            prefix: 13.into(),
             ..chunk()
         })
         .contains("split")
@@ -223,7 +223,7 @@ fn sequences_in_one_pass_do_not_touch_one_another() {
                 chunk: Chunk {
                     ids: &IDS[..length],
                     positions: [&ROWS[0][..length], &ROWS[1][..length]],
-                    prefix: 8,
+                    prefix: 8.into(),
                 },
                 kv,
                 want,
@@ -273,7 +273,7 @@ fn threads_and_company_change_no_bit() {
                 let chunk = Chunk {
                     ids: &ids[first..end],
                     positions: [&places[first..end], &places[first..end]],
-                    prefix: 0,
+                    prefix: Prefix::default(),
                 };
                 last = logits(model, chunk, &mut kv, Want::Last);
             }

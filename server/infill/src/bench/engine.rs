@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, anyhow, bail};
 use fastrand::Rng;
-use glm::{Chunk, KvCache, Model, Part, Want, Workspace, inspect};
+use glm::{Chunk, KvCache, Model, Part, Prefix, Want, Workspace, inspect};
 use serde::Serialize;
 
 use crate::bench::lookup::{self, Lookup};
@@ -201,7 +201,7 @@ fn pass(
     let chunk = Chunk {
         ids,
         positions: [&places, &vec![0; ids.len()]],
-        prefix: 0,
+        prefix: Prefix::default(),
     };
     let want = Want::Last;
     let passed = model.forward(&mut [Part { chunk, kv, want }], work, &mut || false);

@@ -143,6 +143,7 @@ fn tasks(
             ids: asked.ids,
             positions: asked.positions,
             part_a: asked.part_a,
+            mask_at: asked.mask_at,
             advance: advance(asked.advance),
             class: Class::Batch,
             // Nothing ends an answer early: it is the speed that counts.
@@ -170,7 +171,7 @@ fn one_by_one(model: &Model, Task { job, code }: &Task) -> anyhow::Result<f64> {
         let chunk = Chunk {
             ids,
             positions,
-            prefix: job.part_a,
+            prefix: model.config().part_a.zones(job.part_a, job.mask_at),
         };
         let (kv, want) = (&mut kv, Want::Last);
         let passed = model.forward(&mut [Part { chunk, kv, want }], &mut work, &mut || false);

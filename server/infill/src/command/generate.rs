@@ -85,6 +85,7 @@ fn plain(ids: &[u32], arguments: &GenerateArgs, stops: &[u32]) -> anyhow::Result
         ids: ids.to_owned(),
         positions,
         part_a: arguments.places.sep,
+        mask_at: arguments.places.mask,
         class: Class::Invoked,
         stops: stops.to_owned(),
         max_tokens: arguments.max_tokens,

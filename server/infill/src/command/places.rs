@@ -57,6 +57,7 @@ mod tests {
         PlacesArgs {
             positions: Some(text.to_owned()),
             sep: 0,
+            mask: None,
         }
     }
 

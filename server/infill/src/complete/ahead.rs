@@ -76,8 +76,7 @@ impl Trip {
             let standing = full.swap_remove(standing);
             return (!standing.placed.is_read()).then_some(standing);
         }
-        let earlier = full.first().map(|standing| &standing.placed.anchor);
-        let placed = self.anchor(&situation, Extent::Full, earlier).ok()?;
+        let placed = self.anchor(&situation, Extent::Full).ok()?;
         anchors.add(view.number, &placed);
         let window = &placed.anchor.prompt().window;
         anchors.look_up_in(view.number, || surroundings(vocab, &view.snapshot, window));
@@ -97,6 +96,7 @@ impl Trip {
             positions: question.positions.clone(),
             advance: advance(question.advance),
             part_a: question.part_a,
+            mask_at: question.mask_at,
             class: Class::Ahead,
             stops: Vec::new(),
             max_tokens: 0,

@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dashmap::DashMap;
-use engine::Cancel;
+use engine::{Cancel, Line};
 use prompt::{Anchor, Asked};
 use text::Snapshot;
 use tokio::sync::watch;
@@ -127,6 +127,8 @@ pub struct Standing {
     pub head: Range<usize>,
     /// The question to ask.
     pub asked: Asked,
+    /// The lines that are most like the one at the cursor, for recall.
+    pub alike: Arc<[Line]>,
 }
 
 impl Standing {
@@ -145,6 +147,7 @@ impl Standing {
             placed: Arc::clone(placed),
             head,
             asked,
+            alike: Arc::default(),
         })
     }
 
@@ -294,6 +297,13 @@ impl Anchors {
             .map(|place| place.placed.clone());
         let kept = kept.unwrap_or_default().into_iter();
         kept.filter_map(move |placed| Standing::at(&placed, &view.snapshot, cursor, vocab))
+    }
+
+    /// The full window that was anchored last.
+    pub fn newest(&self, document: u64) -> Option<Arc<Placed>> {
+        let place = self.documents.get(&document)?;
+        let mut placed = place.placed.iter();
+        placed.find(|placed| placed.extent == Extent::Full).cloned()
     }
 
     /// Forgets a document.

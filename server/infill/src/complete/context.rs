@@ -108,19 +108,19 @@ fn hash(value: &impl Hash) -> u64 {
 }
 
 impl Trip {
-    /// Anchors the blank at the cursor. `earlier` is an anchor whose window may be kept.
-    pub(super) fn anchor(
-        &self,
-        situation: &Situation,
-        extent: Extent,
-        earlier: Option<&Anchor>,
-    ) -> Result<Arc<Placed>, Why> {
+    /// Anchors the blank at the cursor.
+    pub(super) fn anchor(&self, situation: &Situation, extent: Extent) -> Result<Arc<Placed>, Why> {
         let full = self.room(situation.until);
         let beside = self.beside();
-        // A small window is for answering at once.
-        let (part_a, references) = match extent {
-            Extent::Near => (full.min(NEAR_TOKENS), Vec::new()),
-            Extent::Full => (full, beside.references()),
+        let (part_a, references, earlier) = match extent {
+            // A small window is for answering at once.
+            Extent::Near => (full.min(NEAR_TOKENS), Vec::new(), None),
+            Extent::Full => {
+                // What is read anew in any case need not stay where it was.
+                let earlier = (!self.rooms.model.reads_anew)
+                    .then(|| self.rooms.anchors.newest(self.ask.view.number));
+                (full, beside.references(), earlier.flatten())
+            }
         };
         let budget = Budget {
             part_a,
@@ -137,7 +137,7 @@ impl Trip {
             self.rooms.template,
             &around,
             budget,
-            earlier,
+            earlier.as_ref().map(|placed| &placed.anchor),
         );
         let anchor = anchor.map_err(Why::Situation)?;
         let sides = self.sides(anchor.hole());
@@ -181,7 +181,7 @@ impl Trip {
         let anchors = &self.rooms.anchors;
         // Who types goes on with what there is.
         let is_at_rest = matches!(class, Class::Ahead | Class::Invoked) && !hypothetical;
-        let reach = match is_at_rest && self.rooms.model.reads_both_ways {
+        let reach = match is_at_rest && self.rooms.model.reads_anew {
             true => REACH_AT_REST,
             false => REACH,
         };

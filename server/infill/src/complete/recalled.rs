@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
 use engine::{Line, Recall};
 use prompt::Until;
@@ -34,22 +35,30 @@ impl Trip {
         let asked = &standing.asked;
         let sides = standing.placed.sides.clone()?;
         let recall = recalling.beside(sides, begun, until, &asked.prompt.stops);
-        let Some(weights) = &recalling.lines else {
-            return Some(recall);
+        Some(match &recalling.lines {
+            Some(weights) => recall.copying(standing.alike.to_vec(), weights.followed),
+            None => recall,
+        })
+    }
+
+    /// The lines that are most like the one at the cursor, as an answer that begins with `open` would go on like them.
+    pub(super) fn alike(&self, open: &str) -> Arc<[Line]> {
+        let weights = self.rooms.recall.as_ref();
+        let Some(weights) = weights.and_then(|recalling| recalling.lines.as_ref()) else {
+            return Arc::default();
         };
+        let started = Instant::now();
         let offset = self.ask.offset;
         let [before, after] = self.around(&(offset..offset));
-        let lines = alike(&before, &after, asked.open.len(), weights)
+        let lines = alike(&before, &after, open.len(), weights)
             .into_iter()
-            .map(|line| {
-                // The answer begins with the end of what was typed.
-                let text = format!("{}{}", asked.open, line.rest);
-                Line {
-                    ids: self.rooms.vocab.encode(&text),
-                    weight: line.weight,
-                }
+            .map(|line| Line {
+                ids: self.rooms.vocab.encode(&format!("{open}{}", line.rest)),
+                weight: line.weight,
             });
-        Some(recall.copying(lines.collect(), weights.followed))
+        let lines = lines.collect();
+        self.took("alike", started);
+        lines
     }
 
     fn around(&self, hole: &Range<usize>) -> [String; 2] {

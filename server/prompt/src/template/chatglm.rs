@@ -9,7 +9,7 @@
 //!
 //! Source: `tokenization_chatglm.py` and `modeling_chatglm.py` of the published checkpoint.
 
-use super::{Blank, Laid};
+use super::Blank;
 use crate::chat::{self, Message, Round};
 use crate::sequence::Input;
 use crate::tokens::Tokens;
@@ -24,7 +24,7 @@ pub(crate) fn sides(mask: Mask) -> Sides {
     super::glm130b::sides(mask)
 }
 
-pub(crate) fn blank(blank: &Blank) -> Result<Laid, Error> {
+pub(crate) fn blank(blank: &Blank) -> Result<Input, Error> {
     let tokens = blank.tokens;
     let mut ids = blank.left.to_vec();
     let mask_at = ids.len();
@@ -38,10 +38,7 @@ pub(crate) fn blank(blank: &Blank) -> Result<Laid, Error> {
         }
     }
     let sop = tokens.id(SOP)?;
-    Ok(Laid {
-        input: Input::blank(ids, mask_at, sop, vec![tokens.id(EOP)?]),
-        mask_at: Some(mask_at),
-    })
+    Ok(Input::blank(ids, mask_at, sop, vec![tokens.id(EOP)?]))
 }
 
 pub(crate) fn chat(tokens: Tokens, messages: &[Message]) -> Result<Input, Error> {

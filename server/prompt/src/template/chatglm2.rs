@@ -4,8 +4,8 @@
 //!
 //! Source: `tokenization_chatglm.py` of the published checkpoint.
 
+use super::Blank;
 use super::plain::{self, SOP};
-use super::{Blank, Laid};
 use crate::Error;
 use crate::chat::{self, Message, Round};
 use crate::sequence::Input;
@@ -14,7 +14,7 @@ use crate::tokens::Tokens;
 /// What ends a text.
 const STOPS: &[&str] = &["</s>", "<eos>"];
 
-pub(crate) fn blank(blank: &Blank) -> Result<Laid, Error> {
+pub(crate) fn blank(blank: &Blank) -> Result<Input, Error> {
     plain::blank(blank, STOPS, plain::path_comment)
 }
 

@@ -5,8 +5,8 @@
 //!
 //! Source: `build_single_message` and `build_chat_input` of the published `tokenization_chatglm.py`.
 
+use super::Blank;
 use super::plain::{self, SOP};
-use super::{Blank, Laid};
 use crate::Error;
 use crate::chat::{self, Message};
 use crate::sequence::Input;
@@ -15,7 +15,7 @@ use crate::tokens::Tokens;
 /// What ends a text or a turn.
 const STOPS: &[&str] = &["</s>", "<eos>", "<|user|>", "<|observation|>"];
 
-pub(crate) fn blank(blank: &Blank) -> Result<Laid, Error> {
+pub(crate) fn blank(blank: &Blank) -> Result<Input, Error> {
     plain::blank(blank, STOPS, plain::path_comment)
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Source: README and `codegeex/benchmark` of THUDM/CodeGeeX.
 
+use super::Blank;
 use super::plain;
-use super::{Blank, Laid};
 use crate::Error;
 use crate::sequence::Input;
 use crate::tokens::Tokens;
@@ -11,7 +11,7 @@ use crate::tokens::Tokens;
 /// What ends a text.
 const EOS: &[&str] = &["<|endoftext|>"];
 
-pub(crate) fn blank(blank: &Blank) -> Result<Laid, Error> {
+pub(crate) fn blank(blank: &Blank) -> Result<Input, Error> {
     let mut script = blank.tokens.script();
     script.text(&plain::tag_line(blank)).ids(blank.left);
     let mut ids = script.done();
@@ -20,7 +20,7 @@ pub(crate) fn blank(blank: &Blank) -> Result<Laid, Error> {
         // A model has to read something: the end of one text is the start of the next.
         ids.push(eos);
     }
-    Ok(Laid::causal(ids, vec![eos]))
+    Ok(Input::causal(ids, vec![eos]))
 }
 
 /// Text to go on with.

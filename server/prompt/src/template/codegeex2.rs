@@ -5,15 +5,15 @@
 //!
 //! Source: README and `evaluation/utils.py` of THUDM/CodeGeeX2.
 
+use super::Blank;
 use super::plain::{self, SOP};
-use super::{Blank, Laid};
 use crate::Error;
 use crate::sequence::Input;
 use crate::tokens::Tokens;
 
 const STOPS: &[&str] = &["</s>", "<eos>"];
 
-pub(crate) fn blank(blank: &Blank) -> Result<Laid, Error> {
+pub(crate) fn blank(blank: &Blank) -> Result<Input, Error> {
     plain::blank(blank, STOPS, plain::tag_line)
 }
 

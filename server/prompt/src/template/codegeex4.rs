@@ -10,9 +10,9 @@
 //!
 //! Source: `guides` and README of THUDM/CodeGeeX4, whose template this follows with single line ends.
 
+use super::Blank;
 use super::glm4::STOPS;
 use super::plain::SOP;
-use super::{Blank, Laid};
 use crate::chat::{self, Message};
 use crate::sequence::Input;
 use crate::tokens::{Script, Tokens};
@@ -26,7 +26,7 @@ pub(crate) const CODE_STOPS: &[&str] = &[
     "<|code_middle|>",
 ];
 
-pub(crate) fn blank(blank: &Blank) -> Result<Laid, Error> {
+pub(crate) fn blank(blank: &Blank) -> Result<Input, Error> {
     let Blank {
         tokens,
         language,
@@ -54,7 +54,7 @@ pub(crate) fn blank(blank: &Blank) -> Result<Laid, Error> {
     middle(&mut script, blank)?;
     script.token(&["<|assistant|>"])?.text("\n");
     let stops = [STOPS, CODE_STOPS].concat();
-    Ok(Laid::causal(script.done(), tokens.all(&stops)))
+    Ok(Input::causal(script.done(), tokens.all(&stops)))
 }
 
 /// Suffix, prefix and the place of the middle.

@@ -7,11 +7,11 @@
 //!
 //! Source: `data_utils`, `generate_samples.py` and `generation_utils.py` of THUDM/GLM.
 
-use super::{Blank, Laid};
+use super::Blank;
 use crate::sequence::Input;
 use crate::{Error, Mask};
 
-pub(crate) fn blank(blank: &Blank) -> Result<Laid, Error> {
+pub(crate) fn blank(blank: &Blank) -> Result<Input, Error> {
     let tokens = blank.tokens;
     let short = tokens.id(&["[MASK]"])?;
     let gmask = tokens.find(&["[gMASK]"]);
@@ -33,8 +33,5 @@ pub(crate) fn blank(blank: &Blank) -> Result<Laid, Error> {
     }
     let sop = tokens.id(&["<|startofpiece|>", "<sop>"])?;
     let stops = vec![tokens.id(&["<|endofpiece|>", "<eop>"])?, eos];
-    Ok(Laid {
-        input: Input::blank(ids, mask_at, sop, stops),
-        mask_at: Some(mask_at),
-    })
+    Ok(Input::blank(ids, mask_at, sop, stops))
 }

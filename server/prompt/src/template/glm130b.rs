@@ -7,7 +7,7 @@
 //!
 //! Source: `generate.py` of THUDM/GLM-130B.
 
-use super::{Blank, Laid};
+use super::Blank;
 use crate::sequence::{Advance, Input};
 use crate::window::Sides;
 use crate::{Error, Mask};
@@ -20,7 +20,7 @@ pub(crate) fn sides(mask: Mask) -> Sides {
     }
 }
 
-pub(crate) fn blank(blank: &Blank) -> Result<Laid, Error> {
+pub(crate) fn blank(blank: &Blank) -> Result<Input, Error> {
     let tokens = blank.tokens;
     let eos = tokens.id(&["</s>"])?;
     let sop = tokens.id(&["sop", "<sop>", "<|startofpiece|>"])?;
@@ -48,8 +48,5 @@ pub(crate) fn blank(blank: &Blank) -> Result<Laid, Error> {
     } else {
         Advance::Still
     };
-    Ok(Laid {
-        input,
-        mask_at: Some(mask_at),
-    })
+    Ok(input)
 }

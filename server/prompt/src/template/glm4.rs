@@ -5,7 +5,7 @@
 //!
 //! Source: the published `tokenization_chatglm.py`; the demos of THUDM/GLM-4.
 
-use super::{Blank, Laid, chatglm3, plain};
+use super::{Blank, chatglm3, plain};
 use crate::Error;
 use crate::chat::Message;
 use crate::sequence::Input;
@@ -14,7 +14,7 @@ use crate::tokens::Tokens;
 /// What ends a text or a turn in every vocabulary from GLM-4 on.
 pub(crate) const STOPS: &[&str] = &["<|endoftext|>", "<|user|>", "<|observation|>"];
 
-pub(crate) fn blank(blank: &Blank) -> Result<Laid, Error> {
+pub(crate) fn blank(blank: &Blank) -> Result<Input, Error> {
     plain::blank(blank, STOPS, plain::path_comment)
 }
 

@@ -11,19 +11,19 @@
 
 use super::glm4::STOPS;
 use super::plain::SOP;
-use super::{Blank, Laid, codegeex4};
+use super::{Blank, codegeex4};
 use crate::Error;
 use crate::chat::{self, Message, Role};
 use crate::sequence::Input;
 use crate::tokens::Tokens;
 
 /// The blank of a model without a frame around it, also GLM-4.7's.
-pub(crate) fn blank(blank: &Blank) -> Result<Laid, Error> {
+pub(crate) fn blank(blank: &Blank) -> Result<Input, Error> {
     let mut script = blank.tokens.script();
     script.token(&["[gMASK]"])?.token(SOP)?;
     codegeex4::middle(&mut script, blank)?;
     let stops = [STOPS, codegeex4::CODE_STOPS].concat();
-    Ok(Laid::causal(script.done(), blank.tokens.all(&stops)))
+    Ok(Input::causal(script.done(), blank.tokens.all(&stops)))
 }
 
 pub(crate) fn chat(tokens: Tokens, messages: &[Message]) -> Result<Input, Error> {

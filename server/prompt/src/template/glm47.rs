@@ -7,13 +7,13 @@
 
 use super::glm4::STOPS;
 use super::plain::SOP;
-use super::{Blank, Laid, glm45};
+use super::{Blank, glm45};
 use crate::Error;
 use crate::chat::{self, Message, Role};
 use crate::sequence::Input;
 use crate::tokens::Tokens;
 
-pub(crate) fn blank(blank: &Blank) -> Result<Laid, Error> {
+pub(crate) fn blank(blank: &Blank) -> Result<Input, Error> {
     glm45::blank(blank)
 }
 

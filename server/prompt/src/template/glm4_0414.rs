@@ -7,15 +7,15 @@
 //! Source: descriptions of GLM-Z1's chat template. That of the 0414 models was not found; theirs is
 //! taken to be the same up to where the answer begins, which is GLM-4-9B's form.
 
+use super::Blank;
 use super::glm4::STOPS;
 use super::plain::{self, SOP};
-use super::{Blank, Laid};
 use crate::Error;
 use crate::chat::{self, Message, Role};
 use crate::sequence::Input;
 use crate::tokens::{Script, Tokens};
 
-pub(crate) fn blank(blank: &Blank) -> Result<Laid, Error> {
+pub(crate) fn blank(blank: &Blank) -> Result<Input, Error> {
     plain::blank(blank, STOPS, plain::path_comment)
 }
 

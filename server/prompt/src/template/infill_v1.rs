@@ -7,7 +7,7 @@
 use grammars::Language;
 use vocab::{Special, Vocab};
 
-use super::{Blank, Laid};
+use super::Blank;
 use crate::sequence::Input;
 use crate::tokens::Tokens;
 use crate::{Error, Mask};
@@ -23,7 +23,7 @@ pub(crate) struct PartA {
 }
 
 /// A blank with the text around it. The answer ends at `<|endofpiece|>`, or with the file.
-pub(crate) fn blank(blank: &Blank) -> Result<Laid, Error> {
+pub(crate) fn blank(blank: &Blank) -> Result<Input, Error> {
     let tokens = blank.tokens;
     let special = special(tokens)?;
     let part_a = part_a(
@@ -36,10 +36,7 @@ pub(crate) fn blank(blank: &Blank) -> Result<Laid, Error> {
     );
     let mask_at = part_a.masks[0];
     let stops = vec![special.eop, special.eos];
-    Ok(Laid {
-        input: Input::blank(part_a.ids, mask_at, special.sop, stops),
-        mask_at: Some(mask_at),
-    })
+    Ok(Input::blank(part_a.ids, mask_at, special.sop, stops))
 }
 
 /// The tokens that a prompt and its answer are made of.

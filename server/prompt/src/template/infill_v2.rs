@@ -5,14 +5,15 @@
 
 use grammars::Language;
 
-use super::{Blank, Laid, infill_v1};
+use super::{Blank, infill_v1};
+use crate::sequence::Input;
 use crate::{Error, Reference};
 
 /// The name of this template, as [`infill_v1::VERSION`] is that of the one before.
 pub(crate) const VERSION: &str = "infill_v2";
 
 /// A blank with excerpts, and the text around it.
-pub(crate) fn blank(blank: &Blank) -> Result<Laid, Error> {
+pub(crate) fn blank(blank: &Blank) -> Result<Input, Error> {
     let mut left = Vec::new();
     for reference in blank.around.references {
         let shown = shown(blank.language, reference);

@@ -4,19 +4,20 @@
 //! see what follows the cursor. A comment with the file's path comes first: it tells the language
 //! and the purpose of a file of which only the middle may be shown.
 
-use super::{Blank, Laid};
+use super::Blank;
 use crate::Error;
+use crate::sequence::Input;
 
 /// `[gMASK]<sop>`, the path's comment line and the text before the cursor.
 pub(crate) fn blank(
     blank: &Blank,
     stops: &[&'static str],
     head: impl FnOnce(&Blank) -> String,
-) -> Result<Laid, Error> {
+) -> Result<Input, Error> {
     let mut script = blank.tokens.script();
     script.token(&["[gMASK]"])?.token(SOP)?;
     script.text(&head(blank)).ids(blank.left);
-    Ok(Laid::causal(script.done(), blank.tokens.all(stops)))
+    Ok(Input::causal(script.done(), blank.tokens.all(stops)))
 }
 
 /// What opens a text, by its makers' spellings: ChatGLM2 and 3 have it bare, GLM-4 in brackets.

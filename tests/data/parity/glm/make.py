@@ -10,7 +10,8 @@ For each shape it draws random weights, runs the reference on a two-span blank-i
 continuation of 64 tokens, and writes beside itself `NAME.gguf` (the weights) and `NAME.json` (inputs, all logits of
 the example, the tokens). The reference recomputes the whole sequence for every token, so it shares nothing with a KV
 cache. `small_q8.gguf` holds the weights of `small` in Q8_0, and `small_q8.json` the reference's numbers on exactly
-those rounded weights.
+those rounded weights. `zones` reads what is more than `near` tokens before the first mask from left to right: the reference
+takes a matrix of who sees whom, too, and is given that.
 
 All weights are multiples of 2^-12 small enough for f16, so that F16 and F32 files hold the same numbers.
 """
@@ -30,6 +31,7 @@ SHAPES = {
     # `type`: how the matrices are stored. `odd` has sizes that no kernel's tile divides.
     "small": dict(layers=2, width=32, heads=2, vocab=61, context=72, activation="gelu_tanh", type="F32", seed=1),
     "odd": dict(layers=2, width=24, heads=3, vocab=89, context=72, activation="gelu", type="F16", seed=2),
+    "zones": dict(layers=2, width=32, heads=2, vocab=61, context=72, activation="gelu_tanh", type="F32", seed=3, near=2),
 }
 STEPS = 64
 
@@ -100,7 +102,13 @@ class Model:
         """All rows of logits for one whole sequence."""
         self.reference.gelu = self.gelu
         hidden = self.words[torch.tensor(ids)][None]
-        output, _ = self.stack(hidden, torch.tensor(positions)[None], torch.tensor([sep]))
+        mask = torch.tensor([sep])
+        if near := self.shape.get("near"):
+            far = min(positions[0][sep:]) - near
+            sees = torch.ones(len(ids), len(ids)).tril()
+            sees[far:, :sep] = 1
+            mask = sees[None, None]
+        output, _ = self.stack(hidden, torch.tensor(positions)[None], mask)
         return output[0] @ self.words.T
 
     def tensors(self):
@@ -145,6 +153,8 @@ class Model:
         writer.add_float32("glm.attention.layer_norm_epsilon", 1e-5)
         writer.add_uint32("glm.context_length", shape["context"])
         writer.add_string("glm.activation", shape["activation"])
+        if near := shape.get("near"):
+            writer.add_uint32("glm.prefix.near", near)
         for name, tensor, is_matrix in self.tensors():
             kind = gguf.GGMLQuantizationType[matrix_type if is_matrix else "F32"]
             writer.add_tensor(name, gguf.quantize(tensor.numpy().astype(np.float32), kind), raw_dtype=kind)

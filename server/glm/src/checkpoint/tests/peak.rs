@@ -9,7 +9,7 @@ use super::super::{
     write::{self, Part},
 };
 use crate::{
-    Activation, Architecture, Attention, Block, Config, Device, Grouped, Model, Norm, Pairs,
+    Activation, Architecture, Attention, Block, Config, Device, Grouped, Model, Norm, Pairs, PartA,
     Positions, Quant, Rotary, Weights,
     config::{Pair, pairs},
     fixture,
@@ -49,7 +49,7 @@ fn config(layers: usize) -> Config {
             half_frequencies: false,
             yarn: None,
         }),
-        prefix: false,
+        part_a: PartA::Causal,
         gated: true,
         activation: Activation::Silu,
         linear_bias: false,

@@ -218,7 +218,7 @@ fn long_passes_stop_within_a_layer() {
         let chunk = Chunk {
             ids: &ids[..count],
             positions: [&places[..count], &none[..count]],
-            prefix: 0,
+            prefix: Prefix::default(),
         };
         let part = Part {
             chunk,

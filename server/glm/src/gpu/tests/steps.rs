@@ -39,7 +39,7 @@ impl Sequence {
             chunk: Chunk {
                 ids: &self.ids[run..],
                 positions: self.places.each_ref().map(|row| &row[run..]),
-                prefix: 0,
+                prefix: Prefix::default(),
             },
             kv: &mut self.kv,
             want,
@@ -162,7 +162,7 @@ fn a_position_past_the_last_is_told_where_tables_are_on_the_gpu() {
             chunk: Chunk {
                 ids: &[1],
                 positions: [&[0], &[config.places() as u32]],
-                prefix: 0,
+                prefix: Prefix::default(),
             },
             kv: &mut kv,
             want: Want::Last,

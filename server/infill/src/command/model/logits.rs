@@ -37,7 +37,10 @@ pub fn run(arguments: &LogitsArgs) -> anyhow::Result<()> {
     let chunk = Chunk {
         ids: &tokens,
         positions: [&rows[0], &rows[1]],
-        prefix: arguments.places.sep,
+        prefix: model
+            .config()
+            .part_a
+            .zones(arguments.places.sep, arguments.places.mask),
     };
     let want = if arguments.all { Want::All } else { Want::Last };
     let (mut kv, mut work) = (model.kv(), model.workspace());

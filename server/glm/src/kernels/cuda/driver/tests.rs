@@ -3,7 +3,8 @@
 
 use super::*;
 use crate::{
-    Chunk, Device as Place, Model, Part, Source, Want, Weights, fixture, kernels::cuda::emulated,
+    Chunk, Device as Place, Model, Part, Prefix, Source, Want, Weights, fixture,
+    kernels::cuda::emulated,
 };
 use std::{env, fs, path::Path, process::Command};
 
@@ -185,7 +186,7 @@ fn model() {
             let chunk = Chunk {
                 ids: &ids,
                 positions: [&places, &places],
-                prefix: 0,
+                prefix: Prefix::default(),
             };
             let part = Part {
                 chunk,
@@ -354,7 +355,7 @@ fn several() {
         let chunk = Chunk {
             ids: &[1, 2, 3, 4, 5],
             positions: [&places, &places],
-            prefix: 0,
+            prefix: Prefix::default(),
         };
         let part = Part {
             chunk,
