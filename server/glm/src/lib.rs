@@ -36,5 +36,5 @@ pub use gpu::Gpu;
 pub use kv::KvCache;
 pub use model::{Chunk, Logits, Model, Part, Want, threads};
 pub use vram::{Split, Vram};
-pub use weights::{Quant, Weights};
+pub use weights::{KvType, Quant, Weights};
 pub use workspace::Workspace;
