@@ -9,6 +9,7 @@ use crate::{
 };
 use std::sync::Arc;
 
+mod caches;
 mod stages;
 mod steps;
 

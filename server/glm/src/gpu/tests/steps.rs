@@ -198,7 +198,7 @@ fn little_moves_for_a_step() {
 
 /// Steps of changing sequences, in ones and twos, and of drafts, from both sides of where a cache grows and of where keys
 /// are shared out over more blocks.
-fn varied(model: &Model) -> Vec<Choice> {
+pub(super) fn varied(model: &Model) -> Vec<Choice> {
     let mut work = model.workspace();
     let mut all = Vec::new();
     let lengths = [(0, 3), (5, 60), (7, 20)];
