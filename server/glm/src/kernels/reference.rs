@@ -168,8 +168,8 @@ pub fn rotate(head: &mut [f32], pairs: Pairs, cosines: &[f32], sines: &[f32]) {
     }
 }
 
-/// Numbers as integers with a scale for each 32 of them, the largest of which becomes 127 or −127; an integer times its scale is
-/// the nearest such number.
+/// Numbers as integers with a scale for each 32 of them, the largest of which becomes 127 or −127; an integer times its scale
+/// is the nearest such number.
 pub fn quantize_q8(numbers: &[f32]) -> (Vec<i8>, Vec<f16>) {
     let mut integers = Vec::new();
     let mut scales = Vec::new();
