@@ -110,6 +110,47 @@ fn json_says_the_same() {
     assert!(settings.ends_with("work/infill.toml"), "{settings}");
 }
 
+/// 8.5 bits a number where f16 has 16, of the chosen window and of each that `model info` tells of.
+#[test]
+fn integers_take_about_half_of_a_gpu_for_caches() {
+    let place = Place::new();
+    let asked = |kv: &[&str]| -> Value {
+        let output = place.doctor(&[&["--json", "--device", "cpu"], kv].concat());
+        assert!(output.status.success());
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let number = |value: &Value| value.as_u64().unwrap();
+    let [f16, q8] = [&[][..], &["--kv", "q8"]].map(|kv| asked(kv)["model"].clone());
+    assert_eq!(
+        (&f16["gpu_cache"], &q8["gpu_cache"]),
+        (&"f16".into(), &"q8".into())
+    );
+    let info = Command::new(harness::binary())
+        .args(["model", "info", "--json"])
+        .output()
+        .expect("the built binary starts");
+    let info: Value = serde_json::from_slice(&info.stdout).unwrap();
+    let caches = info["kv_cache"].as_array().unwrap();
+    for cache in caches {
+        let [f16, q8] = ["gpu_bytes", "gpu_q8_bytes"].map(|key| number(&cache[key]));
+        assert!(q8 > 0 && 32 * q8 == 17 * f16, "{cache}");
+    }
+    let same = caches
+        .iter()
+        .find(|cache| cache["context"] == f16["window"]);
+    let cached = number(&same.expect("the default window is among them")["gpu_bytes"]);
+    let less = number(&f16["gpu_bytes"]) - number(&q8["gpu_bytes"]);
+    assert_eq!(32 * less, 15 * cached);
+
+    let output = place.doctor(&["--kv", "q4"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success());
+    assert!(
+        said.contains("no type of KV caches is called `q4`; there are f16, q8"),
+        "{said}"
+    );
+}
+
 #[test]
 fn what_keeps_the_server_from_serving_is_an_error_that_says_what_to_do() {
     let place = Place::new();

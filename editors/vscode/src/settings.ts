@@ -18,6 +18,7 @@ const KEYS = [
   'window',
   'memory',
   'vram',
+  'kv',
   'idle',
 ] as const;
 

@@ -35,7 +35,7 @@ pub(crate) use needs::{Need, Shape, needs};
 #[cfg(any(test, feature = "fixture"))]
 pub(crate) use write::{Part, header, pad};
 
-use crate::{Config, Error, Vram, Weights, layer::Matrix};
+use crate::{Config, Error, KvType, Vram, Weights, layer::Matrix};
 use load::Form;
 use memmap2::{Mmap, UncheckedAdvice};
 use opened::{Described, Opened};
@@ -216,8 +216,8 @@ impl<'a> Checkpoint<'a> {
         Ok(matrix)
     }
 
-    /// What the model needs of a GPU's memory; the error says why it cannot run on one.
-    pub(crate) fn vram(&self, config: &Config) -> Result<Result<Vram, String>, Error> {
+    /// What the model needs of a GPU's memory, with such caches; the error says why it cannot run on one.
+    pub(crate) fn vram(&self, config: &Config, kv: KvType) -> Result<Result<Vram, String>, Error> {
         let mut sizes = BTreeMap::new();
         for need in needs(config) {
             if let Shape::Matrix(rows, columns) = need.shape {
@@ -228,7 +228,7 @@ impl<'a> Checkpoint<'a> {
             }
         }
         let size = |need: &Need| sizes.get(&need.name).copied().flatten();
-        Ok(Vram::new(config, size))
+        Ok(Vram::new(config, kv, size))
     }
 
     /// The matrices `name`, one an expert, of (rows, columns) each.

@@ -2,7 +2,7 @@
 //!
 //! Takes the numbers of GPUs, gives the device to open a model on, or why there is none and what to do about it.
 
-use crate::{Error, gpu::Gpu};
+use crate::{Error, KvType, gpu::Gpu};
 
 /// What is left free of a GPU's memory, for the driver and for whoever draws the screen.
 const SPARE: u64 = 256 << 20;
@@ -33,6 +33,16 @@ pub struct GpuInfo {
     pub total: u64,
     /// Those that nobody uses.
     pub free: u64,
+}
+
+impl Device {
+    /// The same, where caches are of this type on all of its GPUs, if heads allow.
+    pub fn with_kv(mut self, kv: KvType) -> Device {
+        if let Device::Gpus(gpus) = &mut self {
+            gpus.iter_mut().for_each(|gpu| gpu.kv = kv);
+        }
+        self
+    }
 }
 
 impl GpuInfo {

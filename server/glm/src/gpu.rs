@@ -22,7 +22,7 @@ pub(crate) use stages::Stages;
 pub(crate) use steps::Steps;
 
 use crate::{
-    Error,
+    Error, KvType,
     kernels::cuda::{Buffer, Device, DeviceError, View},
 };
 use std::{fmt, sync::Arc};
@@ -34,6 +34,8 @@ pub struct Gpu {
     name: String,
     /// Bytes that a model may take.
     room: u64,
+    /// What caches are to be of, the same for all GPUs of a [`Device`](crate::Device).
+    pub(crate) kv: KvType,
 }
 
 impl fmt::Debug for Gpu {
@@ -51,6 +53,7 @@ impl Gpu {
             name: format!("{} ({})", info.name, info.product),
             device: Arc::new(driver),
             room: info.room(vram),
+            kv: KvType::default(),
         })
     }
 
@@ -61,6 +64,7 @@ impl Gpu {
             device,
             name: name.to_owned(),
             room,
+            kv: KvType::default(),
         }
     }
 

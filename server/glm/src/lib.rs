@@ -37,5 +37,5 @@ pub use kv::KvCache;
 pub use mask::Prefix;
 pub use model::{Chunk, Logits, Model, Part, Want, threads};
 pub use vram::{Split, Vram};
-pub use weights::{Quant, Weights};
+pub use weights::{KvType, Quant, Weights};
 pub use workspace::Workspace;

@@ -4,7 +4,7 @@
 //! them as the caller says. What the tokens mean, and whether what is chosen is what comes next, is for others.
 
 use crate::{
-    Config, Device, Draw, Error, Guidance, KvCache, PartA, Source, Weights,
+    Config, Device, Draw, Error, Guidance, KvCache, KvType, PartA, Source, Weights,
     checkpoint::{Checkpoint, GgufTokenizer},
     gpu::Stages,
     kernels::{
@@ -41,6 +41,9 @@ pub struct Model {
     gpus: Option<Stages>,
     /// Why nothing is on the GPUs that were asked for.
     refusal: Option<String>,
+    /// What caches on GPUs are of, and why it is not what was asked for.
+    kv: KvType,
+    kv_refusal: Option<String>,
     /// The layers after those on GPUs.
     layers: Vec<Layer>,
     norm: Norm,
@@ -182,6 +185,10 @@ impl Model {
             Some(Ok(gpus)) => (Some(gpus), None),
             Some(Err(why)) => (None, Some(why)),
         };
+        let kv = match (device, &gpus) {
+            (Device::Gpus(wanted), Some(_)) => wanted.first().map(|gpu| gpu.kv).unwrap_or_default(),
+            _ => KvType::default(),
+        };
         let first = gpus.as_ref().map_or(0, Stages::layers);
         let has_head = !config.tied && !gpus.as_ref().is_some_and(Stages::is_whole);
         let looks_up = !gpus.as_ref().is_some_and(Stages::looks_up);
@@ -206,6 +213,8 @@ impl Model {
             pool: Pool::new(threads(None)).map_err(Error::Threads)?,
             gpus,
             refusal,
+            kv: vram::kv_type(&config, kv),
+            kv_refusal: vram::kv_refusal(&config, kv),
             config,
         })
     }
@@ -280,15 +289,26 @@ impl Model {
             return format!("{names}, idle: the weights are in the computer's memory");
         }
         let there = if count == 1 { "the GPU" } else { "the GPUs" };
+        let caches = match self.kv {
+            KvType::F16 => "",
+            KvType::Q8 => ", with q8 caches",
+        };
         match (gpus.is_whole(), gpus.layers(), self.config.layers) {
-            (true, ..) => names,
-            (false, layers, all) => format!("{names} and cpu: {layers} of {all} layers on {there}"),
+            (true, ..) => format!("{names}{caches}"),
+            (false, layers, all) => {
+                format!("{names} and cpu: {layers} of {all} layers on {there}{caches}")
+            }
         }
     }
 
     /// Why nothing of it runs on the GPUs that it was opened on.
     pub fn refusal(&self) -> Option<&str> {
         self.refusal.as_deref()
+    }
+
+    /// Why its caches on GPUs are not of the type that it was opened with.
+    pub fn kv_refusal(&self) -> Option<&str> {
+        self.kv_refusal.as_deref()
     }
 
     /// Threads that a pass runs on.

@@ -4,11 +4,11 @@
 //! be on the GPU. The layers that cannot run on the processor.
 
 use crate::{
-    Attention, Config, PartA,
+    Attention, Config, KvType, PartA,
     checkpoint::{Need, Shape, needs},
     kernels::{
         cpu::Heads,
-        cuda::{attention_room, cache_bytes, choice_room, has_size},
+        cuda::{SCALED, attention_room, cache_bytes, choice_room, has_size},
     },
 };
 
@@ -61,16 +61,39 @@ pub(crate) fn refusal(config: &Config) -> Option<String> {
     Some(format!("{name} has {what}, which only the processor runs"))
 }
 
+/// Why the caches of such a model are f16 on a GPU although this type is wanted, if they are.
+pub(crate) fn kv_refusal(config: &Config, kv: KvType) -> Option<String> {
+    match (kv, config.attention) {
+        (KvType::Q8, Attention::Grouped(sizes)) if !sizes.head_size.is_multiple_of(SCALED) => {
+            Some(format!(
+                "{} has heads of {} numbers, and q8 caches have whole blocks of {SCALED}; its caches are f16",
+                config.architecture.name(),
+                sizes.head_size
+            ))
+        }
+        _ => None,
+    }
+}
+
+/// What the caches of such a model are of on a GPU, where this type is wanted.
+pub(crate) fn kv_type(config: &Config, kv: KvType) -> KvType {
+    match kv_refusal(config, kv) {
+        Some(_) => KvType::F16,
+        None => kv,
+    }
+}
+
 /// Whether attention of many rows goes through tiles with heads of this size.
 pub(crate) fn has_tiles(head_size: usize) -> bool {
     head_size.is_multiple_of(8) && head_size <= 128
 }
 
 impl Vram {
-    /// What a model needs whose matrices take `matrix(need)` bytes; none where a GPU cannot multiply by one. The error says
-    /// why it cannot run on a GPU at all.
+    /// What a model needs whose matrices take `matrix(need)` bytes, none where a GPU cannot multiply by one, and whose caches
+    /// are to be of this type. The error says why it cannot run on a GPU at all.
     pub(crate) fn new(
         config: &Config,
+        kv: KvType,
         matrix: impl Fn(&Need) -> Option<u64>,
     ) -> Result<Vram, String> {
         if let Some(why) = refusal(config) {
@@ -133,7 +156,7 @@ impl Vram {
             layers,
             head,
             lookup,
-            token: cache_bytes(1, 1, sizes.keys()) as u64,
+            token: cache_bytes(kv_type(config, kv), 1, 1, sizes.keys()) as u64,
             workspace: (4 * numbers + choices + products + attention) as u64,
         })
     }
@@ -275,7 +298,7 @@ mod tests {
                 let (rows, columns) = need.shape.matrix();
                 Some(4 * (rows * columns) as u64)
             };
-            match Vram::new(&config, bytes) {
+            match Vram::new(&config, KvType::F16, bytes) {
                 Err(why) => refused.push(why),
                 Ok(vram) => {
                     assert_eq!(vram.layers.len(), config.layers);

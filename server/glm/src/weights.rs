@@ -1,6 +1,7 @@
-//! In what type a model's matrices are kept.
+//! In what type a model's matrices are kept, and the caches of its sequences on GPUs.
 //!
-//! Takes a person's choice by name, gives it as a value. What a checkpoint does about it is `checkpoint`'s business.
+//! Takes a person's choice by name, gives it as a value. What a checkpoint does about it is `checkpoint`'s business, what a
+//! GPU does, `gpu`'s.
 
 use std::{fmt, str::FromStr};
 
@@ -70,5 +71,34 @@ impl FromStr for Quant {
             let names = Quant::ALL.map(|row| row.1).join(", ");
             format!("no quantized type is called `{name}`; there are {names}")
         })
+    }
+}
+
+/// The type of keys and values in the caches on GPUs. The processor's are f32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KvType {
+    /// IEEE half precision.
+    #[default]
+    F16,
+    /// Blocks of 32 with one scale, 8.5 bits a number; for heads that are whole blocks.
+    Q8,
+}
+
+impl fmt::Display for KvType {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str(match self {
+            KvType::F16 => "f16",
+            KvType::Q8 => "q8",
+        })
+    }
+}
+
+impl FromStr for KvType {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<KvType, String> {
+        let mut all = [KvType::F16, KvType::Q8].into_iter();
+        all.find(|kv| kv.to_string().eq_ignore_ascii_case(name))
+            .ok_or_else(|| format!("no type of KV caches is called `{name}`; there are f16, q8"))
     }
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use glm::Quant;
+use glm::{KvType, Quant};
 
 use crate::eval::Eval;
 use crate::http::ServeArgs;
@@ -89,6 +89,10 @@ pub struct ModelArgs {
     /// Most memory of each GPU that it may take; layers that do not fit run on the processor
     #[arg(long, value_name = "MIB", value_parser = from_one)]
     pub vram: Option<usize>,
+    /// What keys and values are kept as on GPUs, f16 or q8, which takes about half; f16 if nothing is said, and f32 on the
+    /// processor in any case
+    #[arg(long, value_name = "TYPE")]
+    pub kv: Option<KvType>,
     /// Minutes without a question after which its weights leave GPUs for main memory; they come back for the next one
     #[arg(long, value_name = "MINUTES", value_parser = from_one)]
     pub idle: Option<usize>,
@@ -117,6 +121,7 @@ impl ModelArgs {
             device: self.device.clone(),
             memory: self.memory,
             vram: self.vram,
+            kv: self.kv,
             idle: self.idle,
         }
     }

@@ -26,6 +26,7 @@ local M = {}
 ---@field device? string
 ---@field memory? integer
 ---@field vram? integer
+---@field kv? 'f16'|'q8'
 ---@field idle? integer
 ---@field timings? boolean
 

@@ -8,7 +8,10 @@ use super::{
     needs::{Need, Shape, needs},
     view::View,
 };
-use crate::{Config, Error, Split, Vram, Weights, vram::CACHED};
+use crate::{
+    Config, Error, KvType, Split, Vram, Weights,
+    vram::{self, CACHED},
+};
 
 /// Numbers that are looked at together.
 const PANEL: usize = 1 << 20;
@@ -94,17 +97,28 @@ impl Info {
     ///
     /// # Errors
     /// Why no GPU runs it.
-    pub fn spread(&self, weights: Weights, rooms: &[u64]) -> Result<Vec<Split>, String> {
+    pub fn spread(
+        &self,
+        weights: Weights,
+        kv: KvType,
+        rooms: &[u64],
+    ) -> Result<Vec<Split>, String> {
         let tokens = CACHED.min(self.config.context);
-        Ok(self.vram(weights)?.spread(rooms, tokens))
+        Ok(self.vram(weights, kv)?.spread(rooms, tokens))
     }
 
-    /// What the model needs of a GPU's memory with its matrices in the type of `weights`.
+    /// Why caches on a GPU would be f16 although they are to be of this type, if they would.
+    pub fn kv_refusal(&self, kv: KvType) -> Option<String> {
+        vram::kv_refusal(&self.config, kv)
+    }
+
+    /// What the model needs of a GPU's memory with its matrices in the type of `weights` and, where it can have them, caches
+    /// of type `kv`.
     ///
     /// # Errors
     /// Why no GPU runs it.
-    pub fn vram(&self, weights: Weights) -> Result<Vram, String> {
-        Vram::new(&self.config, |need| {
+    pub fn vram(&self, weights: Weights, kv: KvType) -> Result<Vram, String> {
+        Vram::new(&self.config, kv, |need| {
             let (rows, columns) = need.shape.matrix();
             match Form::of(weights, &need.name, columns) {
                 Form::Stored => {

@@ -1,14 +1,15 @@
-//! The KV cache of one sequence on a GPU: f16, one buffer for all of its layers there.
+//! The KV cache of one sequence on a GPU: f16 or q8, one buffer for all of its layers there.
 //!
 //! Takes room for more tokens, gives each layer's keys and values as rows, one a token, heads side by side. A layer's
-//! keys lie before its values, each with room for as many tokens as the cache has.
+//! keys lie before its values, each with room for as many tokens as the cache has; in q8 the integers of all rows come first
+//! and then their scales.
 
 use super::Gpu;
 use crate::{
-    Error,
+    Error, KvType,
     kernels::{
         cpu::room_for,
-        cuda::{Buffer, Sequence, cache_bytes},
+        cuda::{Buffer, Sequence, cache_bytes, row_bytes},
     },
 };
 
@@ -24,9 +25,10 @@ pub(super) fn room(tokens: usize) -> usize {
 #[derive(Debug)]
 pub(crate) struct Cache {
     gpu: Gpu,
+    kv: KvType,
     layers: usize,
-    /// Bytes of a token's keys, or of its values, in one layer.
-    row: usize,
+    /// Numbers of a token's keys, or of its values, in one layer.
+    width: usize,
     /// Tokens that there is room for.
     room: usize,
     buffer: Option<Buffer>,
@@ -36,11 +38,12 @@ pub(crate) struct Cache {
 
 impl Cache {
     /// An empty cache of so many layers, for `keys` numbers a token and layer.
-    pub(crate) fn new(gpu: &Gpu, layers: usize, keys: usize) -> Cache {
+    pub(crate) fn new(gpu: &Gpu, kv: KvType, layers: usize, keys: usize) -> Cache {
         Cache {
             gpu: gpu.clone(),
+            kv,
             layers,
-            row: 2 * keys,
+            width: keys,
             room: 0,
             buffer: None,
             fault: None,
@@ -61,9 +64,8 @@ impl Cache {
             return Ok(());
         }
         let room = room(tokens);
-        let new = self
-            .gpu
-            .allocate(cache_bytes(self.layers, room, self.row / 2))?;
+        let bytes = cache_bytes(self.kv, self.layers, room, self.width);
+        let new = self.gpu.allocate(bytes)?;
         if let Some(old) = &self.buffer {
             self.take_rows(old, self.room, &new, room, kept)?;
         }
@@ -97,14 +99,17 @@ impl Cache {
         to_room: usize,
         tokens: usize,
     ) -> Result<(), Error> {
-        let bytes = tokens * self.row;
-        if bytes == 0 {
-            return Ok(());
-        }
-        for run in 0..2 * self.layers {
-            let from = from.view().slice(run * from_room * self.row, bytes);
-            let to = to.view().slice(run * to_room * self.row, bytes);
-            self.gpu.copy(from, to)?;
+        let (mut from_at, mut to_at) = (0, 0);
+        for _ in 0..2 * self.layers {
+            for row in row_bytes(self.kv, self.width) {
+                let bytes = tokens * row;
+                if bytes > 0 {
+                    let from = from.view().slice(from_at, bytes);
+                    self.gpu.copy(from, to.view().slice(to_at, bytes))?;
+                }
+                from_at += from_room * row;
+                to_at += to_room * row;
+            }
         }
         Ok(())
     }
@@ -116,6 +121,6 @@ impl Cache {
     pub(super) fn sequence(&self) -> Sequence {
         // `grow` makes it for at least one token, and every pass grows its parts' caches first.
         let buffer = self.buffer.as_ref().expect("room was made before a pass");
-        Sequence::new(buffer.view(), self.layers, self.room, self.row / 2)
+        Sequence::new(self.kv, buffer.view(), self.layers, self.room, self.width)
     }
 }

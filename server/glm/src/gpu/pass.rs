@@ -43,7 +43,8 @@ const _: () = assert!(FEW < LONG);
 impl OnGpu {
     /// An empty cache for the layers that are here.
     pub(crate) fn cache(&self) -> Cache {
-        Cache::new(&self.gpu, self.layers.len(), self.sizes.heads.keys())
+        let sizes = &self.sizes;
+        Cache::new(&self.gpu, sizes.kv, self.layers.len(), sizes.heads.keys())
     }
 
     /// Runs the layers on all parts' tokens, whose rows are in `work.states.x` unless they are looked up here; puts there

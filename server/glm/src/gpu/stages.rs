@@ -30,7 +30,8 @@ impl Stages {
         config: &Config,
         progress: &dyn Fn(f32),
     ) -> Result<Result<Stages, String>, Error> {
-        let vram = match checkpoint.vram(config)? {
+        let kv = gpus.first().map(|gpu| gpu.kv).unwrap_or_default();
+        let vram = match checkpoint.vram(config, kv)? {
             Ok(vram) => vram,
             Err(why) => return Ok(Err(why)),
         };

@@ -2,7 +2,7 @@
 
 use super::{Gpu, faulty::Faulty};
 use crate::{
-    Chunk, Config, Device, Error, KvCache, Model, Part, PartA, Prefix, Quant, Source, Want,
+    Chunk, Config, Device, Error, KvCache, KvType, Model, Part, PartA, Prefix, Quant, Source, Want,
     Weights,
     fixture::{self, Weights as Stored},
     kernels::cuda::emulated::Emulated,
@@ -10,6 +10,7 @@ use crate::{
 };
 use std::sync::Arc;
 
+mod caches;
 mod stages;
 mod steps;
 
@@ -241,7 +242,7 @@ fn a_model_takes_what_was_foretold() {
         for stored in [Stored::F32, Stored::Q8] {
             let source = Source::Static(fixture::gguf(&config, stored, 1, None).leak());
             let vram = crate::inspect(&source).unwrap();
-            let vram = vram.vram(Weights::AsStored).unwrap();
+            let vram = vram.vram(Weights::AsStored, KvType::F16).unwrap();
             let faulty = Faulty::new(Emulated::new());
             let switch = faulty.switch();
             let device = Device::Gpus(vec![Gpu::of(Arc::new(faulty), "counted", u64::MAX)]);
@@ -291,7 +292,7 @@ fn layers_that_do_not_fit_run_on_the_processor() {
     for config in members() {
         let bytes = fixture::gguf(&config, Stored::F32, 1, None).leak();
         let vram = crate::inspect(&Source::Static(bytes)).unwrap();
-        let vram = vram.vram(Weights::AsStored).unwrap();
+        let vram = vram.vram(Weights::AsStored, KvType::F16).unwrap();
         let whole = vram.total(config.context);
         let one = vram.workspace + vram.layers[0] + vram.token * config.context as u64;
         for (room, place) in [
@@ -431,7 +432,7 @@ fn stored_models_are_as_exact_as_on_the_processor() {
         let source = Source::Path(format!("{folder}/{name}").into());
         let vram = crate::inspect(&source)
             .unwrap()
-            .vram(Weights::AsStored)
+            .vram(Weights::AsStored, KvType::F16)
             .unwrap();
         let open = |weights, device: &Device| Model::open(&source, weights, device).unwrap();
         let gpu = open(Weights::AsStored, &emulated(u64::MAX));

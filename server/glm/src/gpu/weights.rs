@@ -5,14 +5,14 @@
 
 use super::Gpu;
 use crate::{
-    Activation, Block, Config, Error, Grouped, Norm as NormKind, Positions,
+    Activation, Block, Config, Error, Grouped, KvType, Norm as NormKind, Positions,
     checkpoint::Checkpoint,
     kernels::{
         cpu::Heads,
         cuda::{self, Buffer, Device, DeviceError, Norm, Turns, View},
     },
     layer::Matrix,
-    vram::{Split, has_tiles},
+    vram::{Split, has_tiles, kv_type},
 };
 use std::sync::Arc;
 
@@ -43,6 +43,8 @@ pub(super) struct Sizes {
     pub(super) inner: usize,
     pub(super) vocabulary: usize,
     pub(super) heads: Grouped,
+    /// What caches are of.
+    pub(super) kv: KvType,
     pub(super) positions: Positions,
     pub(super) gated: bool,
     pub(super) activation: Activation,
@@ -260,6 +262,7 @@ impl OnGpu {
                 inner: config.inner,
                 vocabulary: config.vocabulary,
                 heads,
+                kv: kv_type(config, gpu.kv),
                 positions: config.positions,
                 gated: config.gated,
                 activation: config.activation,

@@ -33,4 +33,4 @@ pub use driver::Driver;
 pub use norm::{Norm, Sum, add};
 pub use product::{MANY_ROWS, Matrix, Places, Type, gather};
 pub use rotary::{HeadNorms, Turns, rotate_and_cache};
-pub use sequences::{Listing, Row, Sequence, Tables, cache_bytes};
+pub use sequences::{Listing, Row, SCALED, Sequence, Tables, cache_bytes, row_bytes};

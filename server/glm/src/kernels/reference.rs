@@ -3,6 +3,7 @@
 
 use super::{Rows, Unpack, cpu::Heads};
 use crate::{Activation, Pairs};
+use half::f16;
 
 /// out(t, n) = Σ x(t, k) · weight(n, k) + bias(n).
 pub fn matmul(x: Rows, weight: &dyn Unpack, bias: &[f32]) -> Vec<f32> {
@@ -165,6 +166,23 @@ pub fn rotate(head: &mut [f32], pairs: Pairs, cosines: &[f32], sines: &[f32]) {
         head[first] = a * cosine - b * sine;
         head[second] = b * cosine + a * sine;
     }
+}
+
+/// Numbers as integers with a scale for each 32 of them, the largest of which becomes 127 or −127; an integer times its scale
+/// is the nearest such number.
+pub fn quantize_q8(numbers: &[f32]) -> (Vec<i8>, Vec<f16>) {
+    let mut integers = Vec::new();
+    let mut scales = Vec::new();
+    for block in numbers.chunks(32) {
+        let largest = block
+            .iter()
+            .fold(0.0, |largest: f32, x| largest.max(x.abs()));
+        let scale = f16::from_f32(largest / 127.0);
+        let steps = |&x: &f32| f64::from(x) / scale.to_f64();
+        integers.extend(block.iter().map(|x| steps(x).round_ties_even() as i8));
+        scales.push(scale);
+    }
+    (integers, scales)
 }
 
 /// x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³))).

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
-use glm::{Device, GpuInfo, Split};
+use glm::{Device, GpuInfo, KvType, Split};
 use serde::Serialize;
 
 use self::machine::{Memory, Place, Processor};
@@ -80,6 +80,8 @@ struct Model {
     cache_bytes: u64,
     /// The same with all that a pass takes, if all of it is on a GPU.
     gpu_bytes: Option<u64>,
+    /// What keys and values would be of there, f16 or q8.
+    gpu_cache: String,
     /// For the weights that would be in the processor's memory.
     cpu_bytes: u64,
     /// Which of its layers would be where.
@@ -216,10 +218,12 @@ fn model(choice: &Choice, gpus: &[GpuInfo], note: &mut Note) -> anyhow::Result<M
     let weights = choice.weights();
     let window = rooms::window(choice).min(info.config.context);
     let needed = info.memory(weights, window);
-    let vram = info.vram(weights);
+    let kv = choice.kv.unwrap_or_default();
+    let kv_refusal = info.kv_refusal(kv);
+    let vram = info.vram(weights, kv);
     let limit = choice.vram.map(|mib| (mib as u64) << 20);
     let spread: Vec<u64> = gpus.iter().map(|gpu| gpu.room(limit)).collect();
-    let splits = info.spread(weights, &spread);
+    let splits = info.spread(weights, kv, &spread);
     match &splits {
         _ if gpus.is_empty() => {}
         Err(why) => note.of(format!("{why}; choose another model to use a GPU"), false),
@@ -227,7 +231,11 @@ fn model(choice: &Choice, gpus: &[GpuInfo], note: &mut Note) -> anyhow::Result<M
             let text = "no layer of the model fits into what is free on a GPU; close what else uses it, or raise `vram`";
             note.of(text.to_owned(), false);
         }
-        Ok(_) => {}
+        Ok(_) => {
+            if let Some(why) = &kv_refusal {
+                note.of(format!("{why}; leave `kv` out"), false);
+            }
+        }
     }
     let names: Vec<&str> = gpus.iter().map(|gpu| &*gpu.name).collect();
     let runs_on = shares(info.config.layers, &names, &splits.unwrap_or_default());
@@ -253,6 +261,7 @@ fn model(choice: &Choice, gpus: &[GpuInfo], note: &mut Note) -> anyhow::Result<M
         window,
         cache_bytes: needed.kv,
         gpu_bytes: vram.ok().map(|vram| vram.total(window)),
+        gpu_cache: kv_refusal.map_or(kv, |_| KvType::F16).to_string(),
         cpu_bytes: needed.weights.saturating_sub(on_gpus),
         runs_on,
     })

@@ -98,6 +98,7 @@ impl Settings {
             "device" => self.choice.device = said.named()?,
             "memory" => self.choice.memory = said.count()?,
             "vram" => self.choice.vram = said.count()?,
+            "kv" => self.choice.kv = said.named()?,
             "idle" => self.choice.idle = said.count()?,
             _ => {}
         }
@@ -205,11 +206,12 @@ mod tests {
         let faults = settings.take(&json!({
             "automatic": false, "delay": 120, "model": "m", "template": "t", "threads": 2,
             "languages": { "*": false, "rust": true }, "exclude": ["*.sql"], "singleLine": true,
-            "neighbours": false, "server": { "path": "/usr/bin/infill" },
+            "neighbours": false, "kv": "q8", "server": { "path": "/usr/bin/infill" },
         }));
         assert_eq!(faults, Vec::<String>::new());
         assert!(!settings.automatic && settings.single_line && !settings.neighbours);
         assert_eq!(settings.delay, Some(Duration::from_millis(120)));
+        assert_eq!(settings.choice.kv, Some(glm::KvType::Q8));
         assert_eq!(settings.exclude, ["*.sql"]);
         assert!(settings.speaks("rust") && !settings.speaks("python"));
 
@@ -250,6 +252,8 @@ mod tests {
             (json!({ "model": 1 }), "infill.model must be"),
             (json!({ "quant": "q9" }), "infill.quant: "),
             (json!({ "device": "tpu" }), "infill.device: "),
+            (json!({ "kv": "q4" }), "infill.kv: "),
+            (json!({ "kv": 8 }), "infill.kv must be"),
             (json!({ "threads": 0 }), "infill.threads must be"),
             (json!(["automatic"]), "the settings infill must be"),
         ] {

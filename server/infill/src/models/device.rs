@@ -27,6 +27,7 @@ pub fn place(
     progress: &dyn Fn(f32),
 ) -> Result<Placed, Error> {
     let vram = choice.vram.map(|mib| (mib as u64) << 20);
+    let kv = choice.kv.unwrap_or_default();
     let wish = choice.device.clone().unwrap_or_default();
     let found = match &wish {
         Chosen::Cpu => Ok(Device::Cpu),
@@ -34,7 +35,7 @@ pub fn place(
         Chosen::Cuda(numbers) => Device::cuda(numbers, vram),
     };
     let open = |device: &Device| Model::open_telling(source, weights, device, progress);
-    let opened = found.and_then(|device| open(&device));
+    let opened = found.and_then(|device| open(&device.with_kv(kv)));
     let (model, why) = match opened {
         Ok(model) => {
             let why = model.refusal().map(str::to_owned);
@@ -51,7 +52,15 @@ pub fn place(
     }
     // Who lets the program choose has got what it found.
     let note = note.filter(|_| matches!(wish, Chosen::Cuda(_)));
+    let note = note.or_else(|| kv_note(&model));
     Ok(Placed { model, note })
+}
+
+/// Why caches are not of the type that was chosen; the log hears of it, too.
+fn kv_note(model: &Model) -> Option<String> {
+    let why = model.kv_refusal()?;
+    tracing::warn!("{why}");
+    Some(why.to_owned())
 }
 
 #[cfg(test)]
@@ -79,6 +88,24 @@ mod tests {
         );
         assert!(note.ends_with("; the processor runs the model"), "{note}");
         assert!(!note.contains('\n'), "{note}");
+    }
+
+    #[test]
+    fn caches_that_are_not_what_was_chosen_are_told_of() {
+        let open = |source: &Source| {
+            let (device, _) = glm::fixture::gpu(1 << 30);
+            let device = device.with_kv(glm::KvType::Q8);
+            Model::open(source, Weights::AsStored, &device).unwrap()
+        };
+        let model = open(&Source::Static(embedded::MODEL));
+        assert_eq!(kv_note(&model), None);
+        assert_eq!(model.place(), "cuda:0 (emulated), with q8 caches");
+        let config = glm::fixture::tiny(100);
+        let bytes = glm::fixture::gguf(&config, glm::fixture::Weights::F32, 1, None);
+        let model = open(&Source::Static(bytes.leak()));
+        let note = kv_note(&model).unwrap();
+        assert!(note.starts_with("glm has heads of 16 numbers"), "{note}");
+        assert_eq!(model.place(), "cuda:0 (emulated)");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context as _, anyhow, bail};
-use glm::{Quant, Weights};
+use glm::{KvType, Quant, Weights};
 use serde::{Deserialize, Deserializer};
 
 /// The file's name.
@@ -44,6 +44,9 @@ pub struct Choice {
     /// Most memory of a GPU that it may take, in MiB; what does not fit runs on the processor.
     #[serde(deserialize_with = "count")]
     pub vram: Option<usize>,
+    /// What keys and values are kept as on a GPU; on the processor they are f32.
+    #[serde(deserialize_with = "named")]
+    pub kv: Option<KvType>,
     /// After how many minutes without a question its weights leave a GPU's memory; they come back for the next.
     #[serde(deserialize_with = "count")]
     pub idle: Option<usize>,
@@ -183,6 +186,7 @@ impl Choice {
             device: self.device.or(other.device),
             memory: self.memory.or(other.memory),
             vram: self.vram.or(other.vram),
+            kv: self.kv.or(other.kv),
             idle: self.idle.or(other.idle),
         }
     }
@@ -214,6 +218,13 @@ mod tests {
         let choice = parse("model = \"./m.gguf\"\nquant = \"q4_k\"\n").unwrap();
         assert_eq!(choice.model.as_deref(), Some("/w/./m.gguf"));
         assert_eq!(choice.quant, Some(Quant::Q4K));
+        for (said, kv) in [
+            ("", None),
+            ("kv = \"f16\"", Some(KvType::F16)),
+            ("kv = \"q8\"", Some(KvType::Q8)),
+        ] {
+            assert_eq!(parse(said).unwrap().kv, kv);
+        }
         for (said, device) in [
             ("device = \"auto\"", Device::Auto),
             ("device = \"cpu\"", Device::Cpu),
@@ -234,6 +245,8 @@ mod tests {
             ("device = \"cuda:0,\"\n", "infill.toml:1:"),
             ("device = \"cuda:1,1\"\n", "infill.toml:1:"),
             ("vram = 0\n", "infill.toml:1:"),
+            ("kv = \"q4\"\n", "infill.toml:1:"),
+            ("kv = 8\n", "infill.toml:1:"),
             ("idle = 0\n", "infill.toml:1:"),
             ("window = -5\n", "infill.toml:1:"),
         ] {
@@ -258,6 +271,7 @@ mod tests {
         let file = Choice {
             model: Some("a".to_owned()),
             quant: Some(Quant::Int8),
+            kv: Some(KvType::Q8),
             template: Some("glm4_v1".to_owned()),
             ..Choice::default()
         };

@@ -31,7 +31,7 @@ fn open(source: &Source, gpus: Vec<Gpu>) -> Model {
 
 fn needed(source: &Source) -> Vram {
     let info = crate::inspect(source).unwrap();
-    info.vram(Weights::AsStored).unwrap()
+    info.vram(Weights::AsStored, KvType::F16).unwrap()
 }
 
 /// Room for these layers and their caches.

@@ -96,7 +96,7 @@ fn tokens_are_chosen_as_from_the_logits() {
         let name = config.architecture.name();
         let bytes = fixture::gguf(&config, Stored::F32, 1, None).leak();
         let vram = crate::inspect(&Source::Static(bytes)).unwrap();
-        let vram = vram.vram(Weights::AsStored).unwrap();
+        let vram = vram.vram(Weights::AsStored, KvType::F16).unwrap();
         let split = vram.total(config.context) - 1;
         let [cpu, whole] = both(&config, Stored::F32, Weights::AsStored, u64::MAX);
         let [_, split] = both(&config, Stored::F32, Weights::AsStored, split);
@@ -198,7 +198,7 @@ fn little_moves_for_a_step() {
 
 /// Steps of changing sequences, in ones and twos, and of drafts, from both sides of where a cache grows and of where keys
 /// are shared out over more blocks.
-fn varied(model: &Model) -> Vec<Choice> {
+pub(super) fn varied(model: &Model) -> Vec<Choice> {
     let mut work = model.workspace();
     let mut all = Vec::new();
     let lengths = [(0, 3), (5, 60), (7, 20)];

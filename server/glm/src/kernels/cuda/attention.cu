@@ -28,31 +28,36 @@ DEVICE u32 keys_of_part(u32 visible) {
 }
 
 // query · key of `size` numbers.
-DEVICE void score(const float* queries, const Half* key, u32 size, float (&scores)[HEADS / 2]) {
+template <typename Rows>
+DEVICE void score(const float* queries, const Rows& keys, u32 token, u32 size, float (&scores)[HEADS / 2]) {
     u32 at = 0;
-    // Heads of other sizes do not begin at multiples of 16 bytes.
-    if (size % 8 == 0) {
-        for (; at < size; at += 8) {
-            const uint4 eight = *reinterpret_cast<const uint4*>(key + at);
-            const float keys[8] = {low_half(eight.x), high_half(eight.x), low_half(eight.y), high_half(eight.y),
-                                   low_half(eight.z), high_half(eight.z), low_half(eight.w), high_half(eight.w)};
-            UNROLL for (u32 head = 0; head < HEADS / 2; head++) {
-                const float4* query = reinterpret_cast<const float4*>(queries + head * MOST + at);
-                const float4 left = query[0], right = query[1];
-                scores[head] += left.x * keys[0] + left.y * keys[1] + left.z * keys[2] + left.w * keys[3];
-                scores[head] += right.x * keys[4] + right.y * keys[5] + right.z * keys[6] + right.w * keys[7];
-            }
+    if (size % Rows::PIECE == 0) {
+        for (; at < size; at += Rows::PIECE) {
+            float key[Rows::PIECE];
+            keys.piece(token, at, key);
+            UNROLL for (u32 head = 0; head < HEADS / 2; head++)
+                UNROLL for (u32 four = 0; four < Rows::PIECE; four += 4) {
+                    const float4 query = *reinterpret_cast<const float4*>(queries + head * MOST + at + four);
+                    scores[head] += query.x * key[four] + query.y * key[four + 1] + query.z * key[four + 2] +
+                                    query.w * key[four + 3];
+                }
         }
     }
-    for (; at < size; at++)
-        UNROLL for (u32 head = 0; head < HEADS / 2; head++) scores[head] += queries[head * MOST + at] * to_float(key[at]);
+    for (; at < size; at += 2) {
+        const float2 key = keys.pair(token, at);
+        UNROLL for (u32 head = 0; head < HEADS / 2; head++) {
+            scores[head] += queries[head * MOST + at] * key.x;
+            scores[head] += queries[head * MOST + at + 1] * key.y;
+        }
+    }
 }
 
 // For each head of each row and each part of its keys: the values weighted by e^(score − largest), the largest score, and
 // the sum of the weights, size + 2 numbers of `parts_out` (rows, heads, MOST_PARTS or `parts`, size + 2). A row of x has
 // its queries first and is `stride` numbers long; `size` is even. Grid: (parts, heads of keys × blocks of 8 heads, rows).
-KERNEL(attend_parts, THREADS)(const float* x, u32 stride, const Row* rows, const Sequence* sequences, u32 layer, u32 heads,
-                              u32 key_heads, u32 size, float scale, float* out) {
+template <typename Rows>
+DEVICE void attend(const float* x, u32 stride, const Row* rows, const Sequence* sequences, u32 layer, u32 heads, u32 key_heads,
+                   u32 size, float scale, float* out) {
     SHARED(float, queries, HEADS * MOST);
     SHARED(float, weights, KEYS * APART);
     SHARED(float, largest, HEADS);
@@ -69,8 +74,8 @@ KERNEL(attend_parts, THREADS)(const float* x, u32 stride, const Row* rows, const
     const u32 count = min(HEADS, group - first_head), head = key_head * group + first_head;
     const Sequence sequence = sequences[place.sequence];
     const u32 width = key_heads * size;
-    const Half* keys = keys_of(sequence, layer, width) + key_head * size;
-    const Half* values = values_of(sequence, layer, width) + key_head * size;
+    const Rows keys(sequence, run_of(layer, false), width, key_head * size);
+    const Rows values(sequence, run_of(layer, true), width, key_head * size);
 
     const float* from = x + static_cast<u64>(row) * stride + head * size;
     for (u32 at = thread; at < HEADS * size; at += THREADS) {
@@ -91,8 +96,7 @@ KERNEL(attend_parts, THREADS)(const float* x, u32 stride, const Row* rows, const
         {
             const u32 key = thread % KEYS, half = thread / KEYS * (HEADS / 2);
             float scores[HEADS / 2] = {};
-            if (tile + key < end)
-                score(queries + half * MOST, keys + static_cast<u64>(tile + key) * width, size, scores);
+            if (tile + key < end) score(queries + half * MOST, keys, tile + key, size, scores);
             UNROLL for (u32 of = 0; of < HEADS / 2; of++)
                 weights[key * APART + half + of] = tile + key < end ? scores[of] : lowest();
         }
@@ -117,14 +121,13 @@ KERNEL(attend_parts, THREADS)(const float* x, u32 stride, const Row* rows, const
         UNROLL for (u32 of = 0; of < HEADS; of++) mixed[of][0] *= shrinks[of], mixed[of][1] *= shrinks[of];
         if (mixer < mixers)
             for (u32 key = mixer; key < KEYS && tile + key < end; key += mixers) {
-                const u32 both = *reinterpret_cast<const u32*>(values + static_cast<u64>(tile + key) * width + column);
-                const float left = low_half(both), right = high_half(both);
+                const float2 value = values.pair(tile + key, column);
                 const float4* four = reinterpret_cast<const float4*>(weights + key * APART);
                 const float4 low = four[0], high = four[1];
                 const float of_key[HEADS] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
                 UNROLL for (u32 of = 0; of < HEADS; of++) {
-                    mixed[of][0] += of_key[of] * left;
-                    mixed[of][1] += of_key[of] * right;
+                    mixed[of][0] += of_key[of] * value.x;
+                    mixed[of][1] += of_key[of] * value.y;
                 }
             }
         __syncthreads();
@@ -151,7 +154,16 @@ KERNEL(attend_parts, THREADS)(const float* x, u32 stride, const Row* rows, const
         __syncthreads();
     }
 }
+
+#define ATTEND(name, Rows)                                                                                             \
+    KERNEL(name, THREADS)(const float* x, u32 stride, const Row* rows, const Sequence* sequences, u32 layer, u32 heads, \
+                          u32 key_heads, u32 size, float scale, float* out) {                                          \
+        attend<Rows>(x, stride, rows, sequences, layer, heads, key_heads, size, scale, out);                           \
+    }
+ATTEND(attend_parts, F16Rows)
 EXPORT(attend_parts)
+ATTEND(attend_parts_q8, Q8Rows)
+EXPORT(attend_parts_q8)
 
 // out (rows, heads · size) = what the parts of each row and head come to together; there is room for `parts` of them.
 // Grid: (heads, rows).

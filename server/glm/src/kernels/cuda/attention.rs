@@ -5,9 +5,9 @@
 
 use super::{
     device::{Arg, Device, DeviceError, Launch, View},
-    sequences::Tables,
+    sequences::{SCALED, Tables},
 };
-use crate::kernels::cpu::Heads;
+use crate::{KvType, kernels::cpu::Heads};
 
 /// Threads of a block in both files.
 const THREADS: u32 = 128;
@@ -68,6 +68,8 @@ pub fn attend(
     } = heads;
     let (rows, tiles) = (tables.row_count, tables.tile_count);
     assert!(has_size(size) && queries.is_multiple_of(keys), "heads");
+    let is_q8 = tables.kv == KvType::Q8;
+    assert!(!is_q8 || size.is_multiple_of(SCALED), "whole scales");
     assert!(
         stride >= queries * size && x.bytes() == 4 * rows * stride,
         "rows of queries"
@@ -91,7 +93,12 @@ pub fn attend(
         args.extend(tail);
         args.extend([Arg::from(scale), out.into()]);
         let launch = Launch {
-            kernel: if size <= 64 { "flash_64" } else { "flash_128" },
+            kernel: match (size <= 64, is_q8) {
+                (true, false) => "flash_64",
+                (false, false) => "flash_128",
+                (true, true) => "flash_64_q8",
+                (false, true) => "flash_128_q8",
+            },
             grid: [tiles as u32, queries as u32, 1],
             threads: THREADS,
             args: &args,
@@ -108,7 +115,11 @@ pub fn attend(
     args.extend([Arg::from(scale), room.into()]);
     let shares = keys * (queries / keys).div_ceil(TOGETHER);
     let launch = Launch {
-        kernel: "attend_parts",
+        kernel: if is_q8 {
+            "attend_parts_q8"
+        } else {
+            "attend_parts"
+        },
         grid: [parts as u32, shares as u32, rows as u32],
         threads: THREADS,
         args: &args,
@@ -138,15 +149,16 @@ mod tests {
             cuda::{
                 Buffer,
                 emulated::Emulated,
-                sequences::{Row, Sequence, cache_bytes},
-                testing::{download, listed, room, upload},
+                sequences::{Row, Sequence},
+                testing::{PlainCache, download, listed, room, upload},
             },
             reference,
         },
     };
-    use half::f16;
 
     const LAYERS: usize = 2;
+    const F16: KvType = KvType::F16;
+    const Q8: KvType = KvType::Q8;
 
     /// A sequence with random keys and values of its first tokens in the last layer; behind them lies nothing.
     struct Cached {
@@ -156,19 +168,31 @@ mod tests {
         values: Vec<f32>,
     }
 
-    fn cached(device: &dyn Device, random: &mut Random, tokens: usize, width: usize) -> Cached {
-        let capacity = tokens + 3;
-        let mut numbers = vec![f16::NAN; cache_bytes(LAYERS, capacity, width) / 2];
-        let mut fill = |half: usize| -> Vec<f32> {
-            let at = (2 * (LAYERS - 1) + half) * capacity * width;
-            let halves = random.normal(tokens * width).into_iter();
-            let halves: Vec<f16> = halves.map(|x| f16::from_f32(2.0 * x)).collect();
-            numbers[at..at + halves.len()].copy_from_slice(&halves);
-            halves.into_iter().map(f16::to_f32).collect()
+    fn cached(
+        device: &dyn Device,
+        random: &mut Random,
+        kv: KvType,
+        tokens: usize,
+        width: usize,
+    ) -> Cached {
+        let capacity = match kv {
+            KvType::F16 => tokens + 3,
+            KvType::Q8 => (tokens + 3).next_multiple_of(8),
         };
-        let (keys, values) = (fill(0), fill(1));
+        let mut plain = PlainCache::new(kv, LAYERS, capacity, width);
+        let mut fill = |run: usize| -> Vec<f32> {
+            let numbers: Vec<f32> = random.normal(tokens * width);
+            let numbers: Vec<f32> = numbers.into_iter().map(|x| 2.0 * x).collect();
+            for (token, row) in numbers.chunks_exact(width).enumerate() {
+                plain.write(run, token, row);
+            }
+            (0..tokens)
+                .flat_map(|token| plain.read(run, token))
+                .collect()
+        };
+        let (keys, values) = (fill(2 * (LAYERS - 1)), fill(2 * LAYERS - 1));
         Cached {
-            buffer: upload(device, &numbers),
+            buffer: upload(device, &plain.bytes),
             capacity,
             keys,
             values,
@@ -179,7 +203,7 @@ mod tests {
     type Asked<'a> = (usize, &'a [u32]);
 
     #[track_caller]
-    fn check(heads: (usize, usize), size: usize, asked: &[Asked], tolerance: f32) {
+    fn check(kv: KvType, heads: (usize, usize), size: usize, asked: &[Asked], tolerance: f32) {
         let (device, mut random) = (Emulated::new(), Random::new(9));
         let heads = Heads {
             queries: heads.0,
@@ -190,11 +214,11 @@ mod tests {
         let (width, query_width) = (heads.keys * size, heads.queries * size);
         let caches: Vec<Cached> = asked
             .iter()
-            .map(|asked| cached(&device, &mut random, asked.0, width))
+            .map(|asked| cached(&device, &mut random, kv, asked.0, width))
             .collect();
         let sequences: Vec<Sequence> = caches
             .iter()
-            .map(|it| Sequence::new(it.buffer.view(), LAYERS, it.capacity, width))
+            .map(|it| Sequence::new(kv, it.buffer.view(), LAYERS, it.capacity, width))
             .collect();
         let rows: Vec<Row> = asked
             .iter()
@@ -245,39 +269,81 @@ mod tests {
 
     #[test]
     fn few_queries() {
-        check((1, 1), 8, &[(1, &[1])], 1e-5);
-        check((4, 4), 64, &[(41, &[41])], 1e-5);
-        check((2, 2), 6, &[(300, &[1, 63, 64, 65, 129, 300])], 1e-5);
+        check(F16, (1, 1), 8, &[(1, &[1])], 1e-5);
+        check(F16, (4, 4), 64, &[(41, &[41])], 1e-5);
+        check(F16, (2, 2), 6, &[(300, &[1, 63, 64, 65, 129, 300])], 1e-5);
         check(
+            F16,
             (12, 1),
             16,
             &[(70, &[70, 70]), (5, &[3]), (140, &[7, 140])],
             1e-5,
         );
-        check((16, 2), 128, &[(200, &[199, 200])], 1e-5);
-        check((3, 3), 250, &[(70, &[70])], 1e-5);
+        check(F16, (16, 2), 128, &[(200, &[199, 200])], 1e-5);
+        check(F16, (3, 3), 250, &[(70, &[70])], 1e-5);
         // More keys than parts of the least size.
-        check((1, 1), 2, &[(4300, &[4096, 4097, 4300])], 1e-5);
-        check((1, 1), 8, &[(4200, &[4200])], 1e-5);
+        check(F16, (1, 1), 2, &[(4300, &[4096, 4097, 4300])], 1e-5);
+        check(F16, (1, 1), 8, &[(4200, &[4200])], 1e-5);
+    }
+
+    #[test]
+    fn few_queries_of_integers() {
+        check(Q8, (1, 1), 32, &[(1, &[1])], 1e-5);
+        check(Q8, (4, 4), 64, &[(41, &[41])], 1e-5);
+        check(Q8, (2, 2), 32, &[(300, &[1, 63, 64, 65, 129, 300])], 1e-5);
+        check(
+            Q8,
+            (12, 1),
+            96,
+            &[(70, &[70, 70]), (5, &[3]), (140, &[7, 140])],
+            1e-5,
+        );
+        check(Q8, (16, 2), 128, &[(200, &[199, 200])], 1e-5);
+        check(Q8, (3, 3), 224, &[(70, &[70])], 1e-5);
+        check(Q8, (1, 1), 256, &[(9, &[8])], 1e-5);
+        // More keys than parts of the least size.
+        check(Q8, (1, 1), 32, &[(4300, &[4096, 4097, 4300])], 1e-5);
     }
 
     #[test]
     fn many_queries() {
         let causal = |from: u32, count: u32| (from..from + count).collect::<Vec<u32>>();
-        check((2, 2), 64, &[(80, &causal(1, 80))], 3e-3);
-        check((4, 2), 128, &[(70, &causal(4, 67))], 3e-3);
+        check(F16, (2, 2), 64, &[(80, &causal(1, 80))], 3e-3);
+        check(F16, (4, 2), 128, &[(70, &causal(4, 67))], 3e-3);
         check(
+            F16,
             (2, 1),
             16,
             &[(33, &causal(1, 33)), (90, &causal(71, 20))],
             3e-3,
         );
-        check((3, 3), 72, &[(40, &causal(24, 17))], 3e-3);
+        check(F16, (3, 3), 72, &[(40, &causal(24, 17))], 3e-3);
         // A prefix that sees itself both ways, and what follows.
         let mut visible = vec![30; 30];
         visible.extend(causal(31, 10));
-        check((1, 1), 24, &[(40, &visible)], 3e-3);
+        check(F16, (1, 1), 24, &[(40, &visible)], 3e-3);
         // Heads that tensor cores do not take.
-        check((2, 2), 20, &[(40, &causal(1, 40))], 1e-5);
+        check(F16, (2, 2), 20, &[(40, &causal(1, 40))], 1e-5);
+    }
+
+    #[test]
+    fn many_queries_of_integers() {
+        let causal = |from: u32, count: u32| (from..from + count).collect::<Vec<u32>>();
+        check(Q8, (2, 2), 64, &[(80, &causal(1, 80))], 3e-3);
+        check(Q8, (4, 2), 128, &[(70, &causal(4, 67))], 3e-3);
+        check(
+            Q8,
+            (2, 1),
+            32,
+            &[(33, &causal(1, 33)), (90, &causal(71, 20))],
+            3e-3,
+        );
+        check(Q8, (3, 3), 96, &[(40, &causal(24, 17))], 3e-3);
+        // A prefix that sees itself both ways, and what follows.
+        let mut visible = vec![30; 30];
+        visible.extend(causal(31, 10));
+        check(Q8, (1, 1), 32, &[(40, &visible)], 3e-3);
+        // Heads that tensor cores do not take.
+        check(Q8, (2, 2), 160, &[(40, &causal(1, 40))], 1e-5);
     }
 }

@@ -15,10 +15,10 @@ constexpr u32 MOST = 256;
 // its own, and its pair i is the numbers i and i + pairs, or, if `interleaved`, 2i and 2i + 1. Queries stay in x; keys
 // and values go to the cache. The angles are a row of sections · pairs numbers a token; there are none if `pairs` is 0.
 // Grid: (heads / 4, rows).
-KERNEL(rotate_and_cache, WARPS* WARP)(float* x, const float* cosines, const float* sines, const float* query_norm,
-                                      const float* key_norm, float epsilon, const Row* rows, const Sequence* sequences,
-                                      u32 layer, u32 heads, u32 key_heads, u32 size, u32 sections, u32 pairs,
-                                      u32 interleaved) {
+template <typename Rows>
+DEVICE void rotate(float* x, const float* cosines, const float* sines, const float* query_norm, const float* key_norm,
+                   float epsilon, const Row* rows, const Sequence* sequences, u32 layer, u32 heads, u32 key_heads, u32 size,
+                   u32 sections, u32 pairs, u32 interleaved) {
     SHARED(float, all_heads, WARPS * MOST);
     float* numbers = all_heads + warp_index() * MOST;
     const u32 head = blockIdx.x * WARPS + warp_index(), row = blockIdx.y, lane = lane_index();
@@ -38,34 +38,38 @@ KERNEL(rotate_and_cache, WARPS* WARP)(float* x, const float* cosines, const floa
     }
     __syncwarp();
 
+    const u32 end = is_value ? 0 : 2 * sections * pairs;
+    const auto turned = [&](u32 at) {
+        const float number = numbers[at];
+        if (at >= end) return number;
+        const u32 section = at / (2 * pairs), within = at % (2 * pairs);
+        const u32 pair = interleaved ? within / 2 : within % pairs;
+        const bool is_second = interleaved ? within % 2 != 0 : within >= pairs;
+        const u32 apart = interleaved ? 1 : pairs;
+        const u64 angle = (static_cast<u64>(row) * sections + section) * pairs + pair;
+        const float cosine = cosines[angle], sine = sines[angle];
+        return is_second ? number * cosine + numbers[at - apart] * sine : number * cosine - numbers[at + apart] * sine;
+    };
+    if (is_query) {
+        for (u32 at = lane; at < size; at += WARP) from[at] = turned(at);
+        return;
+    }
     const Row place = rows[row];
-    const u32 width = key_heads * size;
-    Half* cached = nullptr;
-    if (!is_query) {
-        const Sequence sequence = sequences[place.sequence];
-        Half* layer_of = is_value ? values_of(sequence, layer, width) : keys_of(sequence, layer, width);
-        const u32 key_head = head - heads - (is_value ? key_heads : 0);
-        cached = layer_of + static_cast<u64>(place.place) * width + key_head * size;
-    }
-    const u32 turned = is_value ? 0 : 2 * sections * pairs;
-    for (u32 at = lane; at < size; at += WARP) {
-        float number = numbers[at];
-        if (at < turned) {
-            const u32 section = at / (2 * pairs), within = at % (2 * pairs);
-            const u32 pair = interleaved ? within / 2 : within % pairs;
-            const bool is_second = interleaved ? within % 2 != 0 : within >= pairs;
-            const u32 apart = interleaved ? 1 : pairs;
-            const u64 angle = (static_cast<u64>(row) * sections + section) * pairs + pair;
-            const float cosine = cosines[angle], sine = sines[angle];
-            number = is_second ? number * cosine + numbers[at - apart] * sine : number * cosine - numbers[at + apart] * sine;
-        }
-        if (is_query) {
-            from[at] = number;
-        } else {
-            cached[at] = to_half(number);
-        }
-    }
+    const u32 key_head = head - heads - (is_value ? key_heads : 0);
+    const Rows cached(sequences[place.sequence], run_of(layer, is_value), key_heads * size, key_head * size);
+    for (u32 at = lane; at < size; at += WARP) cached.write(place.place, at, turned(at));
 }
+
+#define ROTATE(name, Rows)                                                                                               \
+    KERNEL(name, WARPS* WARP)(float* x, const float* cosines, const float* sines, const float* query_norm,                \
+                              const float* key_norm, float epsilon, const Row* rows, const Sequence* sequences,          \
+                              u32 layer, u32 heads, u32 key_heads, u32 size, u32 sections, u32 pairs, u32 interleaved) { \
+        rotate<Rows>(x, cosines, sines, query_norm, key_norm, epsilon, rows, sequences, layer, heads, key_heads, size,   \
+                     sections, pairs, interleaved);                                                                      \
+    }
+ROTATE(rotate_and_cache, F16Rows)
 EXPORT(rotate_and_cache)
+ROTATE(rotate_and_cache_q8, Q8Rows)
+EXPORT(rotate_and_cache_q8)
 
 }  // namespace rotary_cu

@@ -5,9 +5,9 @@
 
 use super::{
     device::{Arg, Device, DeviceError, Launch, View},
-    sequences::Tables,
+    sequences::{SCALED, Tables},
 };
-use crate::{Pairs, kernels::cpu::Heads};
+use crate::{KvType, Pairs, kernels::cpu::Heads};
 
 /// Heads of a block, and numbers of the largest head, as in `rotary.cu`.
 const HEADS: usize = 4;
@@ -61,6 +61,14 @@ pub fn rotate_and_cache(
     } = heads;
     let (rows, all) = (tables.row_count, queries + 2 * keys);
     assert!(size <= MOST, "a head that fits");
+    let kernel = match tables.kv {
+        KvType::F16 => "rotate_and_cache",
+        KvType::Q8 => "rotate_and_cache_q8",
+    };
+    assert!(
+        tables.kv == KvType::F16 || size.is_multiple_of(SCALED),
+        "whole scales"
+    );
     assert_eq!(x.bytes(), 4 * rows * all * size, "rows of all heads");
     if let Some(turns) = &turns {
         let angles = 4 * rows * turns.sections * turns.pairs;
@@ -90,7 +98,7 @@ pub fn rotate_and_cache(
     let sizes = [layer, queries, keys, size].into_iter().chain(sizes);
     args.extend(sizes.map(|size| Arg::U32(size as u32)));
     let launch = Launch {
-        kernel: "rotate_and_cache",
+        kernel,
         grid: [all.div_ceil(HEADS) as u32, rows as u32, 1],
         threads: 32 * HEADS as u32,
         args: &args,
@@ -109,31 +117,39 @@ mod tests {
             cuda::{
                 Buffer,
                 emulated::Emulated,
-                sequences::{Row, Sequence, cache_bytes},
-                testing::{download, listed, upload},
+                sequences::{Row, Sequence},
+                testing::{PlainCache, download, listed, upload},
             },
             reference,
         },
     };
-    use half::f16;
 
     /// Rows of two sequences in the second of three layers, beside plain code.
+    const LAYERS: usize = 3;
+
     #[track_caller]
-    fn check(heads: Heads, sections: usize, pairs: usize, layout: Pairs, has_norms: bool) {
-        const LAYERS: usize = 3;
+    fn check(
+        kv: KvType,
+        heads: Heads,
+        sections: usize,
+        pairs: usize,
+        layout: Pairs,
+        has_norms: bool,
+    ) {
         let (device, mut random) = (Emulated::new(), Random::new(7));
         let (size, width) = (heads.size, heads.keys * heads.size);
         let row_width = (heads.queries + 2 * heads.keys) * size;
-        let capacities = [5, 9];
+        let capacities = match kv {
+            KvType::F16 => [5, 9],
+            KvType::Q8 => [8, 16],
+        };
         let places = [(1, 6), (1, 7), (0, 4), (1, 8), (0, 0)];
-        let caches = capacities.map(|capacity| -> Buffer {
-            let count = cache_bytes(LAYERS, capacity, width) / 2;
-            upload(&device, &vec![f16::NAN; count])
-        });
+        let mut plain = capacities.map(|capacity| PlainCache::new(kv, LAYERS, capacity, width));
+        let caches: [Buffer; 2] = [0, 1].map(|at: usize| upload(&device, &plain[at].bytes));
         let sequences: Vec<Sequence> = caches
             .iter()
             .zip(capacities)
-            .map(|(cache, capacity)| Sequence::new(cache.view(), LAYERS, capacity, width))
+            .map(|(cache, capacity)| Sequence::new(kv, cache.view(), LAYERS, capacity, width))
             .collect();
         let rows = places.map(|(sequence, place)| Row::new(sequence, place, place + 1));
         let rows_apart: Vec<Row> = rows.to_vec();
@@ -184,18 +200,48 @@ mod tests {
             }
         }
         let got: Vec<f32> = download(&device, &there);
-        let caches = caches.map(|cache| download::<f16>(&device, &cache));
-        let written: usize = caches.iter().flatten().filter(|x| !x.is_nan()).count();
-        assert_eq!(written, rows.len() * 2 * width, "nothing else");
+        let caches = [0, 1].map(|at: usize| {
+            let mut cache = PlainCache::new(kv, LAYERS, capacities[at], width);
+            cache.bytes = download(&device, &caches[at]);
+            cache
+        });
         for (row, want) in want.chunks_exact(row_width).enumerate() {
             let queries = heads.queries * size;
             reference::assert_close(&got[row * row_width..][..queries], &want[..queries], 1e-5);
-            let (sequence, place) = places[row];
-            let (cache, capacity) = (&caches[sequence as usize], capacities[sequence as usize]);
-            for half in 0..2 {
-                let at = ((2 + half) * capacity + place as usize) * width;
-                let got: Vec<f32> = cache[at..at + width].iter().map(|x| x.to_f32()).collect();
-                reference::assert_close(&got, &want[queries + half * width..][..width], 1e-3);
+            let (sequence, token) = (places[row].0 as usize, places[row].1 as usize);
+            let (cache, plain) = (&caches[sequence], &mut plain[sequence]);
+            let [keys, values] = [0, 1].map(|half| &want[queries + half * width..][..width]);
+            let got = cache.read(2, token);
+            match kv {
+                KvType::F16 => reference::assert_close(&got, keys, 1e-3),
+                KvType::Q8 => assert_nearest(&got, keys),
+            }
+            // Keys may differ in their last digits, and are taken as they are; values were turned by nothing.
+            for place in cache.row(2, token) {
+                plain.bytes[place.clone()].copy_from_slice(&cache.bytes[place]);
+            }
+            plain.write(3, token, values);
+        }
+        for (cache, plain) in caches.iter().zip(&plain) {
+            assert!(
+                cache.bytes == plain.bytes,
+                "values to the bit, and nothing else"
+            );
+        }
+    }
+
+    /// No number is farther from what it is to be than half of a step, or than what the wanted ones are uncertain by.
+    #[track_caller]
+    fn assert_nearest(got: &[f32], want: &[f32]) {
+        for (got, want) in got.chunks(32).zip(want.chunks(32)) {
+            let largest = want
+                .iter()
+                .fold(0.0, |largest: f32, x| largest.max(x.abs()));
+            // A scale is rounded to 11 bits.
+            let step = largest / 127.0 * (1.0 + 1.0 / 2048.0);
+            for (got, want) in got.iter().zip(want) {
+                let error = (got - want).abs();
+                assert!(error <= 0.5 * step + 1e-5 * largest, "{got}, not {want}");
             }
         }
     }
@@ -208,10 +254,60 @@ mod tests {
             size,
             scale: 1.0,
         };
-        check(heads(4, 2, 64), 1, 16, Pairs::Interleaved, false);
-        check(heads(3, 3, 20), 2, 4, Pairs::Half, false);
-        check(heads(2, 1, 128), 1, 32, Pairs::Half, true);
-        check(heads(1, 1, 7), 1, 3, Pairs::Interleaved, true);
-        check(heads(5, 1, 256), 1, 0, Pairs::Half, false);
+        let f16 = KvType::F16;
+        check(f16, heads(4, 2, 64), 1, 16, Pairs::Interleaved, false);
+        check(f16, heads(3, 3, 20), 2, 4, Pairs::Half, false);
+        check(f16, heads(2, 1, 128), 1, 32, Pairs::Half, true);
+        check(f16, heads(1, 1, 7), 1, 3, Pairs::Interleaved, true);
+        check(f16, heads(5, 1, 256), 1, 0, Pairs::Half, false);
+        let q8 = KvType::Q8;
+        check(q8, heads(4, 2, 64), 1, 16, Pairs::Interleaved, false);
+        check(q8, heads(3, 3, 32), 2, 4, Pairs::Half, false);
+        check(q8, heads(2, 1, 128), 1, 32, Pairs::Half, true);
+        check(q8, heads(1, 3, 96), 1, 3, Pairs::Interleaved, true);
+        check(q8, heads(5, 1, 256), 1, 0, Pairs::Half, false);
+    }
+
+    /// What scales cannot be made of: nothing, next to nothing, more than f16 has, and what is no number.
+    #[test]
+    fn blocks_of_extremes_are_kept_as_what_they_are() {
+        let device = Emulated::new();
+        let heads = Heads {
+            queries: 1,
+            keys: 1,
+            size: 32,
+            scale: 1.0,
+        };
+        for (fill, odd) in [
+            (0.0, 0.0),
+            (1e-9, -1e-9),
+            (3e-6, -1e-6),
+            (60_000.0, -65_000.0),
+            (1.0, f32::NAN),
+            (1.0, f32::INFINITY),
+            (f32::NAN, f32::NAN),
+        ] {
+            let mut cache = PlainCache::new(KvType::Q8, LAYERS, 8, 32);
+            let there = upload(&device, &cache.bytes);
+            let sequence = Sequence::new(KvType::Q8, there.view(), LAYERS, 8, 32);
+            let (listing, memory) = listed(&device, &[sequence], &[Row::new(0, 3, 4)]);
+            let mut x = vec![fill; 96];
+            x[75] = odd;
+            let x = upload(&device, &x);
+            let tables = listing.at(memory.view());
+            rotate_and_cache(&device, x.view(), heads, None, None, &tables, 1).unwrap();
+            cache.bytes = download(&device, &there);
+            let got = cache.read(3, 3);
+            if !odd.is_finite() {
+                assert!(got.iter().all(|x| !x.is_finite()), "{fill}, {odd}: {got:?}");
+                continue;
+            }
+            for (at, got) in got.into_iter().enumerate() {
+                let want = if at == 11 { odd } else { fill };
+                // The scale is a whole number of the least steps of f16, 2⁻²⁴, or is rounded to 11 bits.
+                let bound = (odd.abs() / 254.0 * 1.001).max(127.0 * 2f32.powi(-25));
+                assert!((got - want).abs() <= bound, "{got}, not {want}");
+            }
+        }
     }
 }

@@ -5,9 +5,14 @@
 //! recorded step serves all.
 
 use super::device::{Plain, View, bytes_of};
+use crate::KvType;
 
 /// Rows of a tile at most: queries of a block of `flash.cu`.
 const TILE: usize = 64;
+/// Numbers that share a scale in a q8 cache. Heads are of a multiple.
+pub const SCALED: usize = 32;
+/// Tokens that a q8 cache has room for are a multiple of this, so that whatever is in it begins at 16 bytes.
+const ALIGNED: usize = 8;
 
 /// A row of a pass: one token.
 #[repr(C)]
@@ -34,10 +39,18 @@ impl Row {
     }
 }
 
-/// A sequence's cache: for each layer the keys of `capacity` tokens and then their values, f16.
-#[repr(C)]
+/// A sequence's cache: for each layer the keys of `capacity` tokens and then their values. Either are rows of f16, or rows of
+/// 8-bit integers and then as many rows of their scales, f16, one for each [`SCALED`] integers.
 #[derive(Debug, Clone, Copy)]
 pub struct Sequence {
+    kv: KvType,
+    place: Place,
+}
+
+/// A sequence as the kernels have it.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+struct Place {
     cache: u64,
     capacity: u64,
 }
@@ -53,25 +66,39 @@ struct Tile {
 // SAFETY: numbers without gaps between them.
 unsafe impl Plain for Row {}
 // SAFETY: as above.
-unsafe impl Plain for Sequence {}
+unsafe impl Plain for Place {}
 // SAFETY: as above.
 unsafe impl Plain for Tile {}
 
+/// Bytes of a row of `width` numbers: of themselves, and of their scales.
+pub fn row_bytes(kv: KvType, width: usize) -> [usize; 2] {
+    match kv {
+        KvType::F16 => [2 * width, 0],
+        KvType::Q8 => [width, 2 * width / SCALED],
+    }
+}
+
 /// Bytes of a cache for so many tokens, of `width` numbers for a token's keys (heads · size) and as many for its values.
-pub fn cache_bytes(layers: usize, capacity: usize, width: usize) -> usize {
-    layers * 2 * capacity * width * size_of::<u16>()
+pub fn cache_bytes(kv: KvType, layers: usize, capacity: usize, width: usize) -> usize {
+    let row: usize = row_bytes(kv, width).iter().sum();
+    layers * 2 * capacity * row
 }
 
 impl Sequence {
     /// The cache in this memory, which stays where it is as long as a table has the sequence.
     ///
     /// # Panics
-    /// If it has not the size that [`cache_bytes`] says.
-    pub fn new(cache: View, layers: usize, capacity: usize, width: usize) -> Sequence {
-        assert_eq!(cache.bytes(), cache_bytes(layers, capacity, width));
+    /// If it has not the size that [`cache_bytes`] says, or integers would not be aligned.
+    pub fn new(kv: KvType, cache: View, layers: usize, capacity: usize, width: usize) -> Sequence {
+        assert_eq!(cache.bytes(), cache_bytes(kv, layers, capacity, width));
+        let is_aligned = width.is_multiple_of(SCALED) && capacity.is_multiple_of(ALIGNED);
+        assert!(kv == KvType::F16 || is_aligned, "whole scales and rows");
         Sequence {
-            cache: cache.address(),
-            capacity: capacity as u64,
+            kv,
+            place: Place {
+                cache: cache.address(),
+                capacity: capacity as u64,
+            },
         }
     }
 }
@@ -80,6 +107,7 @@ impl Sequence {
 #[derive(Debug)]
 pub struct Listing {
     bytes: Vec<u8>,
+    kv: KvType,
     sequences: usize,
     rows: usize,
     tiles: usize,
@@ -90,11 +118,13 @@ impl Listing {
     /// Rows of one sequence that follow one another see more and more keys.
     ///
     /// # Panics
-    /// If a row has no sequence, lies behind its cache's end, sees nothing, more than there is room for or less than the row
-    /// before it.
+    /// If caches are of several types, or a row has no sequence, lies behind its cache's end, sees nothing, more than there is
+    /// room for or less than the row before it.
     pub fn new(sequences: &[Sequence], rows: &[Row]) -> Listing {
+        let kv = sequences.first().map_or(KvType::F16, |first| first.kv);
+        assert!(sequences.iter().all(|it| it.kv == kv), "one type of cache");
         for (at, row) in rows.iter().enumerate() {
-            let capacity = sequences[row.sequence as usize].capacity;
+            let capacity = sequences[row.sequence as usize].place.capacity;
             assert!(u64::from(row.place) < capacity, "a place in the cache");
             let visible = u64::from(row.visible);
             assert!((1..=capacity).contains(&visible), "keys to see");
@@ -103,9 +133,11 @@ impl Listing {
             assert!(before.is_none_or(|before| before.visible <= row.visible));
         }
         let tiles = tiles(rows);
+        let places: Vec<Place> = sequences.iter().map(|it| it.place).collect();
         let most = rows.iter().map(|row| row.visible as usize).max();
         Listing {
-            bytes: [bytes_of(sequences), bytes_of(rows), bytes_of(&tiles)].concat(),
+            bytes: [bytes_of(&places), bytes_of(rows), bytes_of(&tiles)].concat(),
+            kv,
             sequences: sequences.len(),
             rows: rows.len(),
             tiles: tiles.len(),
@@ -124,9 +156,10 @@ impl Listing {
     /// If there is not as much memory.
     pub fn at<'a>(&self, memory: View<'a>) -> Tables<'a> {
         assert_eq!(memory.bytes(), self.bytes.len(), "as many bytes");
-        let sequences = self.sequences * size_of::<Sequence>();
+        let sequences = self.sequences * size_of::<Place>();
         let rows = self.rows * size_of::<Row>();
         Tables {
+            kv: self.kv,
             sequences: memory.slice(0, sequences),
             rows: memory.slice(sequences, rows),
             tiles: memory.slice(sequences + rows, self.tiles * size_of::<Tile>()),
@@ -140,6 +173,8 @@ impl Listing {
 /// The tables of a set of rows, on the device.
 #[derive(Debug, Clone, Copy)]
 pub struct Tables<'a> {
+    /// What the caches are of.
+    pub(super) kv: KvType,
     pub(super) sequences: View<'a>,
     pub(super) rows: View<'a>,
     pub(super) tiles: View<'a>,

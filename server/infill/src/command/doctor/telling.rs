@@ -64,8 +64,9 @@ fn model(model: &Model) -> Vec<String> {
     };
     let on_gpu = match model.gpu_bytes {
         Some(bytes) => format!(
-            "; {} of a GPU's memory with all that a pass takes",
-            size(bytes)
+            "; {} of a GPU's memory with all that a pass takes and {} caches",
+            size(bytes),
+            model.gpu_cache
         ),
         None => String::new(),
     };

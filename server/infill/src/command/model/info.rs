@@ -1,7 +1,7 @@
 //! `infill model info [NAME|PATH]`: what a model is, how it is asked, and the memory it needs.
 
 use anyhow::anyhow;
-use glm::{Attention, Config, Info, Quant, Weights};
+use glm::{Attention, Config, Info, KvType, Quant, Weights};
 use serde_json::{Value, json};
 
 use super::say;
@@ -24,6 +24,9 @@ const TYPES: [(&str, Weights); 10] = [
     ("int8", Weights::Quantized(Quant::Int8)),
     ("int4", Weights::Quantized(Quant::Int4)),
 ];
+
+/// Types of caches on a GPU.
+const KV_TYPES: [KvType; 2] = [KvType::F16, KvType::Q8];
 
 /// Prints it, from the files' headers alone.
 ///
@@ -68,18 +71,24 @@ fn contexts(config: &Config) -> Vec<usize> {
     shorter.chain([config.context]).collect()
 }
 
+/// What caches of so many tokens take on a GPU as this type, if they can be there.
+fn cached_on_gpu(info: &Info, kv: KvType, tokens: usize) -> Option<u64> {
+    let vram = info.vram(Weights::AsStored, kv).ok()?;
+    info.kv_refusal(kv).is_none().then(|| vram.caches(tokens))
+}
+
 fn as_json(info: &Info, asked: &Asked) -> Value {
     let Config { attention, .. } = info.config;
     let memory = TYPES.map(|(name, weights)| {
         let needed = info.memory(weights, 0).weights;
-        let on_gpu = info.vram(weights).ok().map(|vram| vram.total(0));
+        let on_gpu = info.vram(weights, KvType::F16).ok();
+        let on_gpu = on_gpu.map(|vram| vram.total(0));
         json!({ "weights": name, "bytes": needed, "gpu_bytes": on_gpu })
     });
     let kv = contexts(&info.config).into_iter().map(|tokens| {
         let needed = info.memory(Weights::AsStored, tokens).kv;
-        let on_gpu = info.vram(Weights::AsStored).ok();
-        let on_gpu = on_gpu.map(|vram| vram.caches(tokens));
-        json!({ "context": tokens, "bytes": needed, "gpu_bytes": on_gpu })
+        let [f16, q8] = KV_TYPES.map(|kv| cached_on_gpu(info, kv, tokens));
+        json!({ "context": tokens, "bytes": needed, "gpu_bytes": f16, "gpu_q8_bytes": q8 })
     });
     json!({
         "name": info.name,
@@ -97,7 +106,7 @@ fn as_json(info: &Info, asked: &Asked) -> Value {
         "file_bytes": info.bytes,
         "memory": memory,
         "kv_cache": kv.collect::<Vec<_>>(),
-        "not_on_gpu": info.vram(Weights::AsStored).err(),
+        "not_on_gpu": info.vram(Weights::AsStored, KvType::F16).err(),
         "tensors": info.tensors.iter().map(|tensor| json!({
             "name": tensor.name,
             "shape": tensor.shape,
@@ -136,34 +145,38 @@ fn as_text(info: &Info, asked: &Asked) -> String {
         asked.template,
         size(info.bytes),
     );
-    let line = |name: &str, bytes, on_gpu: Option<u64>| {
-        let on_gpu = on_gpu.map(size).unwrap_or_default();
-        let line = format!("  {name:10} {:>10} {on_gpu:>10}", size(bytes));
-        format!("{}\n", line.trim_end())
+    let line = |name: &str, bytes, on_gpu: &[u64]| {
+        let on_gpu = on_gpu.iter().map(|&bytes| format!(" {:>10}", size(bytes)));
+        let on_gpu: String = on_gpu.collect();
+        format!("  {name:10} {:>10}{on_gpu}\n", size(bytes))
     };
-    let refused = info.vram(Weights::AsStored).err();
+    let refused = info.vram(Weights::AsStored, KvType::F16).err();
     let on_gpu = match refused {
         Some(_) => "",
         None => "; on a GPU, with all that a pass takes",
     };
     text.push_str(&format!("memory of the weights{on_gpu}\n"));
     for (name, weights) in TYPES {
-        let vram = info.vram(weights).ok();
+        let vram = info.vram(weights, KvType::F16).ok();
         let needed = info.memory(weights, 0).weights;
-        text.push_str(&line(name, needed, vram.map(|vram| vram.total(0))));
+        let on_gpu: Vec<u64> = vram.iter().map(|vram| vram.total(0)).collect();
+        text.push_str(&line(name, needed, &on_gpu));
     }
-    let on_gpu = match refused {
-        Some(_) => "",
-        None => "; on a GPU",
+    let on_gpu_as = match (&refused, info.kv_refusal(KvType::Q8)) {
+        (Some(_), _) => "",
+        (None, Some(_)) => "; on a GPU, as f16",
+        (None, None) => "; on a GPU, as f16 and as q8",
     };
     text.push_str(&format!(
-        "memory of the keys and values of one sequence{on_gpu}\n"
+        "memory of the keys and values of one sequence{on_gpu_as}\n"
     ));
     for tokens in contexts(config) {
-        let vram = info.vram(Weights::AsStored).ok();
         let needed = info.memory(Weights::AsStored, tokens).kv;
-        let name = tokens.to_string();
-        text.push_str(&line(&name, needed, vram.map(|vram| vram.caches(tokens))));
+        let types = KV_TYPES.into_iter();
+        let on_gpu: Vec<u64> = types
+            .filter_map(|kv| cached_on_gpu(info, kv, tokens))
+            .collect();
+        text.push_str(&line(&tokens.to_string(), needed, &on_gpu));
     }
     if let Some(why) = refused {
         text.push_str(&format!("not on a GPU: {why}\n"));

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::{
-    Chunk, Device as Place, Model, Part, Prefix, Source, Want, Weights, fixture,
+    Chunk, Device as Place, KvType, Model, Part, Prefix, Source, Want, Weights, fixture,
     kernels::cuda::emulated,
 };
 use std::{env, fs, path::Path, process::Command};
@@ -380,7 +380,7 @@ fn several() {
 #[test]
 fn a_model_is_spread_over_all_gpus_through_the_driver() {
     let info = crate::inspect(&small()).unwrap();
-    let vram = info.vram(Weights::AsStored).unwrap();
+    let vram = info.vram(Weights::AsStored, KvType::F16).unwrap();
     let caches = vram.token * info.config.context as u64;
     // For one of its two layers and the head, beside what is left to others.
     let room = vram.workspace + vram.layers[0] + caches + vram.head;
