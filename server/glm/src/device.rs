@@ -2,7 +2,10 @@
 //!
 //! Takes the numbers of GPUs, gives the device to open a model on, or why there is none and what to do about it.
 
-use crate::{Error, gpu::Gpu};
+use crate::{
+    Error,
+    gpu::{Gpu, Together},
+};
 
 /// What is left free of a GPU's memory, for the driver and for whoever draws the screen.
 const SPARE: u64 = 256 << 20;
@@ -16,6 +19,8 @@ pub enum Device {
     /// GPUs, and the processor for what does not fit there; only in builds with the feature `cuda`. The first that holds
     /// all of a model has it; else each in turn takes layers.
     Gpus(Vec<Gpu>),
+    /// GPUs that work on every layer together, and the processor for what does not fit there; in turn if that cannot be.
+    Together(Together),
 }
 
 /// An NVIDIA GPU as its driver describes it.

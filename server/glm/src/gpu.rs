@@ -1,8 +1,8 @@
 //! Models on GPUs: which ones, what of a model is where, and its passes.
 //!
 //! Takes a checkpoint and as much of the GPUs' memory as it may have, keeps the first layers there, quantized as they
-//! are stored, and the head if all fits; [`Stages`] are the GPUs in the order of their layers. Takes the tokens of a pass,
-//! or their hidden states as the processor has looked them up, gives these after its layers, or the logits, or the tokens
+//! are stored, and the head if all fits; [`Stages`] are the GPUs in the order of their layers, or one of all that share
+//! them. Takes the tokens of a pass, or their hidden states as the processor has looked them up, gives these after its layers, or the logits, or the tokens
 //! chosen from them. What does not fit, and what no kernel is written for, the processor runs. The engine sees none of this
 //! but errors that name the device.
 
@@ -12,6 +12,7 @@ pub(crate) mod faulty;
 mod inputs;
 mod pass;
 mod rooms;
+mod stage;
 mod stages;
 mod steps;
 mod weights;
@@ -23,9 +24,25 @@ pub(crate) use steps::Steps;
 
 use crate::{
     Error,
-    kernels::cuda::{Buffer, Device, DeviceError, View},
+    kernels::cuda::{AllReduce, Buffer, Device, DeviceError, View},
 };
 use std::{fmt, sync::Arc};
+
+/// GPUs that work on every layer of a model together, where it can be cut for them.
+#[derive(Clone)]
+pub struct Together {
+    pub(crate) gpus: Vec<Gpu>,
+    /// What adds up over them in their order, or why nothing does; then they take layers one after the other.
+    pub(crate) all_reduce: Result<Arc<dyn AllReduce>, String>,
+}
+
+impl fmt::Debug for Together {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        let Together { gpus, all_reduce } = self;
+        let why = all_reduce.as_ref().err();
+        write!(formatter, "Together({gpus:?}, {why:?})")
+    }
+}
 
 /// A GPU that models can be opened on.
 #[derive(Clone)]

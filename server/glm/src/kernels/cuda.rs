@@ -6,6 +6,7 @@
 //! `compile.py` makes of them what programs carry.
 
 mod activation;
+mod all_reduce;
 mod attention;
 mod choose;
 mod device;
@@ -23,6 +24,9 @@ mod sequences;
 pub(crate) mod testing;
 
 pub use activation::{activate, gate};
+#[cfg(any(test, feature = "fixture"))]
+pub(crate) use all_reduce::ThroughMemory;
+pub use all_reduce::{AllReduce, Failed};
 pub use attention::{attend, attention_room, has_size};
 pub use choose::{ChoiceRow, DrawRow, choice_room, choose};
 pub use device::{

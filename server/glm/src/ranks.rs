@@ -1,0 +1,263 @@
+//! How the layers of a model are cut for GPUs that work on each of them together: tensor parallelism.
+//!
+//! Takes a model's sizes and how its matrices are packed, gives each GPU, a *rank*, its heads and its part of the
+//! feed-forward, or why there are none; counts what a rank needs of its memory. As in Megatron-LM: matrices into heads and
+//! inner states are cut between rows, those out of them between columns, where a block of packed weights ends; what the
+//! ranks make of them is added up.
+
+use crate::{
+    Attention, Config, Grouped, Split, Vram,
+    checkpoint::{Need, needs},
+    kernels::PANEL,
+    vram::refusal,
+};
+use std::{collections::BTreeMap, ops::Range};
+
+/// Plain numbers that a feed-forward is cut into at least: kernels read so many at once.
+const PLAIN: usize = 8;
+
+/// What a matrix takes on a GPU.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Held {
+    /// None if a GPU cannot multiply by it.
+    pub(crate) bytes: Option<u64>,
+    /// Numbers of a row that are packed together, so that it can be cut between them and nowhere else.
+    pub(crate) block: usize,
+}
+
+/// What one GPU has of each layer.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Rank {
+    /// Which of the GPUs that share a layer this is. The first has, besides, what is not cut.
+    pub(crate) number: usize,
+    /// Those heads of queries, and of keys and values, among the model's.
+    heads: Range<usize>,
+    kv_heads: Range<usize>,
+    /// Those inner states of the feed-forward.
+    inner: Range<usize>,
+}
+
+impl Rank {
+    /// All of each layer of a model with such heads.
+    pub(crate) fn whole(config: &Config, sizes: Grouped) -> Rank {
+        Rank {
+            number: 0,
+            heads: 0..sizes.heads,
+            kv_heads: 0..sizes.kv_heads,
+            inner: 0..config.inner,
+        }
+    }
+
+    /// As many heads as are here, of those of the model.
+    pub(crate) fn heads(&self, whole: Grouped) -> Grouped {
+        Grouped {
+            heads: self.heads.len(),
+            kv_heads: self.kv_heads.len(),
+            ..whole
+        }
+    }
+
+    /// The rows of queries, keys and values that are here, of a model with such heads.
+    pub(crate) fn fused(&self, whole: Grouped) -> [Range<usize>; 3] {
+        let rows = |first: usize, heads: &Range<usize>| {
+            let size = whole.head_size;
+            first + heads.start * size..first + heads.end * size
+        };
+        let (queries, keys) = (whole.queries(), whole.keys());
+        [
+            rows(0, &self.heads),
+            rows(queries, &self.kv_heads),
+            rows(queries + keys, &self.kv_heads),
+        ]
+    }
+
+    /// The columns of what attention gives that are here.
+    pub(crate) fn mixed(&self, whole: Grouped) -> Range<usize> {
+        self.heads.start * whole.head_size..self.heads.end * whole.head_size
+    }
+
+    /// The inner states that are here, of the feed-forward's.
+    pub(crate) fn inner(&self) -> Range<usize> {
+        self.inner.clone()
+    }
+
+    /// The rows of the matrix into inner states that are here, of a model of these sizes.
+    pub(crate) fn up(&self, whole: &Config) -> Vec<Range<usize>> {
+        let halves = if whole.gated { 2 } else { 1 };
+        let rows = |half: usize| {
+            let first = half * whole.inner;
+            first + self.inner.start..first + self.inner.end
+        };
+        (0..halves).map(rows).collect()
+    }
+
+    /// What it needs of its GPU's memory.
+    fn vram(
+        &self,
+        whole: &Config,
+        heads: Grouped,
+        held: &dyn Fn(&Need) -> Held,
+    ) -> Result<Vram, String> {
+        let here = Config {
+            attention: Attention::Grouped(self.heads(heads)),
+            inner: self.inner.len(),
+            ..*whole
+        };
+        let all: BTreeMap<String, Need> = needs(whole)
+            .into_iter()
+            .map(|need| (need.name.clone(), need))
+            .collect();
+        let mut vram = Vram::new(&here, |need| {
+            let whole = all.get(&need.name)?;
+            Some(self.part(need, whole, held(whole).bytes?))
+        })?;
+        // The processor looks tokens up, for what each rank needs of them is little.
+        vram.lookup = 0;
+        if self.number > 0 {
+            vram.head = 0;
+        }
+        Ok(vram)
+    }
+
+    /// About how many bytes the part that is here takes of a matrix that takes `bytes` as a whole.
+    fn part(&self, mine: &Need, whole: &Need, bytes: u64) -> u64 {
+        let ((rows, columns), (all_rows, all_columns)) =
+            (mine.shape.matrix(), whole.shape.matrix());
+        let share = |part: usize, all: usize| {
+            let share = u128::from(bytes) * part as u128;
+            u64::try_from(share.div_ceil(all.max(1) as u128)).unwrap_or(u64::MAX)
+        };
+        if rows < all_rows {
+            // The last panel of each of up to three runs of rows is filled up.
+            let more = match rows.is_multiple_of(PANEL) {
+                true => 0,
+                false => 3 * PANEL,
+            };
+            share(rows + more, all_rows)
+        } else if columns < all_columns {
+            // A scale a row is there on each rank.
+            share(columns, all_columns) + 4 * rows as u64
+        } else {
+            bytes
+        }
+    }
+}
+
+/// The GPUs that share the layers of a model.
+pub(crate) struct Ranks {
+    pub(crate) ranks: Vec<Rank>,
+    /// What each needs of its GPU's memory.
+    pub(crate) vrams: Vec<Vram>,
+}
+
+impl Ranks {
+    /// Cuts the layers for so many GPUs. The error says why they cannot be cut so.
+    pub(crate) fn new(
+        config: &Config,
+        gpus: usize,
+        held: impl Fn(&Need) -> Held,
+    ) -> Result<Ranks, String> {
+        if let Some(why) = refusal(config) {
+            return Err(why);
+        }
+        let Attention::Grouped(sizes) = config.attention else {
+            return Err("it has no heads".to_owned());
+        };
+        // Types differ from layer to layer: the largest block fits them all.
+        let block = |name: &str| {
+            let all = needs(config);
+            let named = all.iter().filter(|need| need.name.ends_with(name));
+            named.map(|need| held(need).block).max().unwrap_or(1)
+        };
+        let heads = cut_heads(sizes, gpus)?;
+        let block_of_heads = block("attn_output.weight");
+        let mixed = sizes.queries() / gpus;
+        if !mixed.is_multiple_of(block_of_heads) {
+            return Err(format!(
+                "the heads of each of {gpus} GPUs have {mixed} numbers together, no whole blocks of {block_of_heads}"
+            ));
+        }
+        let inner = cut_inner(config.inner, block("ffn_down.weight").max(PLAIN), gpus)?;
+        let ranks = heads.into_iter().zip(inner).enumerate();
+        let ranks = ranks.map(|(number, ([heads, kv_heads], inner))| Rank {
+            number,
+            heads,
+            kv_heads,
+            inner,
+        });
+        let ranks: Vec<Rank> = ranks.collect();
+        let vrams = ranks.iter().map(|rank| rank.vram(config, sizes, &held));
+        Ok(Ranks {
+            vrams: vrams.collect::<Result<_, _>>()?,
+            ranks,
+        })
+    }
+
+    /// How many layers fit into so many bytes of each GPU, with so many tokens cached. The error says why it is better that
+    /// the GPUs take layers one after the other, as in `apart`.
+    pub(crate) fn fit(
+        &self,
+        rooms: &[u64],
+        tokens: usize,
+        apart: &[Split],
+    ) -> Result<Split, String> {
+        let fits = self.vrams.iter().zip(rooms);
+        let fits: Vec<Split> = fits
+            .map(|(vram, &room)| vram.fit(0, room, tokens))
+            .collect();
+        let layers = fits.iter().map(|fit| fit.layers).min().unwrap_or(0);
+        let of_apart: usize = apart.iter().map(|split| split.layers).sum();
+        if layers < of_apart || layers == 0 {
+            return Err(format!(
+                "{layers} layers fit on all {} GPUs at once, and {of_apart} on one after the other",
+                rooms.len()
+            ));
+        }
+        let has_all = self.vrams.iter().all(|vram| vram.layers.len() == layers);
+        Ok(Split {
+            layers,
+            head: has_all && fits.first().is_some_and(|fit| fit.head),
+        })
+    }
+}
+
+/// The heads of queries of each of so many GPUs, and the heads of keys and values that these look at.
+fn cut_heads(sizes: Grouped, gpus: usize) -> Result<Vec<[Range<usize>; 2]>, String> {
+    let Grouped {
+        heads, kv_heads, ..
+    } = sizes;
+    let uneven = || {
+        format!("{heads} heads over {kv_heads} of keys cannot be shared out evenly to {gpus} GPUs")
+    };
+    if gpus == 0 || !heads.is_multiple_of(gpus) {
+        return Err(uneven());
+    }
+    let (share, group) = (heads / gpus, heads / kv_heads);
+    let ranks = (0..gpus).map(|rank| {
+        let queries = rank * share..(rank + 1) * share;
+        let keys = queries.start / group..(queries.end - 1) / group + 1;
+        // As many queries look at each of the keys here, else the kernels would not find them.
+        let mine = share.is_multiple_of(keys.len()).then(|| share / keys.len());
+        let is_even = |mine: usize| {
+            let mut heads = queries.clone();
+            heads.all(|head| keys.start + (head - queries.start) / mine == head / group)
+        };
+        match mine.is_some_and(is_even) {
+            true => Ok([queries, keys]),
+            false => Err(uneven()),
+        }
+    });
+    ranks.collect()
+}
+
+/// The inner states of each of so many GPUs: as many whole blocks as of any other, or one less.
+fn cut_inner(inner: usize, block: usize, gpus: usize) -> Result<Vec<Range<usize>>, String> {
+    let blocks = inner.div_ceil(block);
+    if blocks < gpus {
+        return Err(format!(
+            "its feed-forward of {inner} has {blocks} blocks of {block}, fewer than {gpus} GPUs"
+        ));
+    }
+    let end = |rank: usize| (rank * blocks / gpus * block).min(inner);
+    Ok((0..gpus).map(|rank| end(rank)..end(rank + 1)).collect())
+}
