@@ -26,6 +26,8 @@ use crate::{
     Error,
     kernels::cuda::{AllReduce, Buffer, Device, DeviceError, View},
 };
+#[cfg(feature = "cuda")]
+use crate::{GpuInfo, kernels::cuda::Driver};
 use std::{fmt, sync::Arc};
 
 /// GPUs that work on every layer of a model together, where it can be cut for them.
@@ -34,6 +36,21 @@ pub struct Together {
     pub(crate) gpus: Vec<Gpu>,
     /// What adds up over them in their order, or why nothing does; then they take layers one after the other.
     pub(crate) all_reduce: Result<Arc<dyn AllReduce>, String>,
+}
+
+impl Together {
+    /// The NVIDIA GPUs of these numbers, of each of whose free memory a model may take at most `vram` bytes.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn open(numbers: &[usize], vram: Option<u64>) -> Result<Together, Error> {
+        let (drivers, all_reduce) = crate::device::driver::join(numbers)?;
+        let gpus = drivers.into_iter();
+        Ok(Together {
+            gpus: gpus
+                .map(|(driver, info)| Gpu::new(driver, &info, vram))
+                .collect(),
+            all_reduce,
+        })
+    }
 }
 
 impl fmt::Debug for Together {
@@ -64,11 +81,16 @@ impl Gpu {
     #[cfg(feature = "cuda")]
     pub(crate) fn open(number: usize, vram: Option<u64>) -> Result<Gpu, Error> {
         let (driver, info) = crate::device::driver::open(number)?;
-        Ok(Gpu {
+        Ok(Gpu::new(driver, &info, vram))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn new(driver: Driver, info: &GpuInfo, vram: Option<u64>) -> Gpu {
+        Gpu {
             name: format!("{} ({})", info.name, info.product),
             device: Arc::new(driver),
             room: info.room(vram),
-        })
+        }
     }
 
     /// Another device under that name, of which a model may take `room` bytes.

@@ -34,6 +34,8 @@ pub use device::{
 };
 #[cfg(feature = "cuda")]
 pub use driver::Driver;
+#[cfg(feature = "cuda-nccl")]
+pub(crate) use driver::nccl::Nccl;
 pub use norm::{Norm, Sum, add};
 pub use product::{MANY_ROWS, Matrix, Places, Type, gather};
 pub use rotary::{HeadNorms, Turns, rotate_and_cache};
