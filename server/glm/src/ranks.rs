@@ -209,7 +209,7 @@ impl Ranks {
         let of_apart: usize = apart.iter().map(|split| split.layers).sum();
         if layers < of_apart || layers == 0 {
             return Err(format!(
-                "{layers} layers fit on all {} GPUs at once, and {of_apart} on one after the other",
+                "only {layers} of the layers fit on all {} GPUs at once, and {of_apart} on one after the other",
                 rooms.len()
             ));
         }
@@ -255,9 +255,169 @@ fn cut_inner(inner: usize, block: usize, gpus: usize) -> Result<Vec<Range<usize>
     let blocks = inner.div_ceil(block);
     if blocks < gpus {
         return Err(format!(
-            "its feed-forward of {inner} has {blocks} blocks of {block}, fewer than {gpus} GPUs"
+            "its feed-forward of {inner} numbers in blocks of {block} is not enough for {gpus} GPUs"
         ));
     }
     let end = |rank: usize| (rank * blocks / gpus * block).min(inner);
     Ok((0..gpus).map(|rank| end(rank)..end(rank + 1)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{checkpoint::Shape, fixture};
+
+    /// CodeGeeX4's sizes, with these heads.
+    fn config(heads: usize, kv_heads: usize) -> Config {
+        let small = fixture::members()[3];
+        let Attention::Grouped(sizes) = small.attention else {
+            panic!("it has heads");
+        };
+        Config {
+            layers: 2,
+            width: 4096,
+            inner: 13_696,
+            vocabulary: 1000,
+            attention: Attention::Grouped(Grouped {
+                heads,
+                kv_heads,
+                head_size: 128,
+                ..sizes
+            }),
+            ..small
+        }
+    }
+
+    /// As if every number took `bytes`, packed in so many.
+    fn held(bytes: u64, block: usize) -> impl Fn(&Need) -> Held {
+        move |need| {
+            let (rows, columns) = need.shape.matrix();
+            Held {
+                bytes: Some(bytes * (rows * columns) as u64),
+                block,
+            }
+        }
+    }
+
+    #[test]
+    fn ranks_have_all_of_it_once_and_keys_where_queries_look() {
+        for (heads, kv_heads, gpus) in [
+            (32, 2, 1),
+            (32, 2, 2),
+            (32, 2, 4),
+            (32, 2, 8),
+            (32, 32, 8),
+            (48, 8, 4),
+            (12, 4, 6),
+        ] {
+            let config = config(heads, kv_heads);
+            let Attention::Grouped(sizes) = config.attention else {
+                panic!("it has heads");
+            };
+            let Ranks { ranks, .. } = Ranks::new(&config, gpus, held(1, 32)).unwrap();
+            let [mut queries, mut ups, mut downs] = [0, 0, 0];
+            for rank in &ranks {
+                let [mine, keys, values] = rank.fused(sizes);
+                assert_eq!(mine, rank.mixed(sizes));
+                assert_eq!(mine.start, queries);
+                queries = mine.end;
+                assert_eq!(values.start - keys.start, sizes.keys());
+                let of_head = |query: usize| query / (heads / kv_heads);
+                let keys = keys.start - sizes.queries()..keys.end - sizes.queries();
+                let first = of_head(mine.start / 128);
+                assert_eq!(keys, 128 * first..128 * (of_head(mine.end / 128 - 1) + 1));
+                assert_eq!(rank.inner().start, downs);
+                assert!(rank.inner().start.is_multiple_of(32));
+                downs = rank.inner().end;
+                let [gate, up] = &rank.up(&config)[..] else {
+                    panic!("it is gated");
+                };
+                assert_eq!(
+                    (gate.clone(), up.start),
+                    (rank.inner(), 13_696 + gate.start)
+                );
+                ups += gate.len() + up.len();
+                // One block more than another has at most.
+                let even = 13_696 / gpus;
+                assert!(rank.inner().len().abs_diff(even) <= 32, "{rank:?}");
+            }
+            assert_eq!((queries, downs), (sizes.queries(), 13_696));
+            assert_eq!(ups, 2 * 13_696);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_cut_is_refused_with_its_sizes() {
+        let why = |heads, kv_heads, gpus, block| {
+            let cut = Ranks::new(&config(heads, kv_heads), gpus, held(1, block));
+            cut.map(|_| ()).unwrap_err()
+        };
+        let uneven = "32 heads over 2 of keys cannot be shared out evenly to 3 GPUs";
+        assert_eq!(why(32, 2, 3, 1), uneven);
+        let uneven = "12 heads over 3 of keys cannot be shared out evenly to 2 GPUs";
+        assert_eq!(why(12, 3, 2, 1), uneven);
+        assert_eq!(
+            why(32, 2, 32, 256),
+            "the heads of each of 32 GPUs have 128 numbers together, no whole blocks of 256"
+        );
+        let lite = Ranks::new(&fixture::members()[7], 2, held(1, 1)).map(|_| ());
+        let lite = lite.unwrap_err();
+        assert!(lite.ends_with("which only the processor runs"), "{lite}");
+    }
+
+    #[test]
+    fn a_rank_needs_its_part_of_weights_and_caches() {
+        let config = config(32, 2);
+        let bytes = |need: &Need| held(2, 32)(need).bytes;
+        let whole = Vram::new(&config, bytes).unwrap();
+        let norms: u64 = needs(&config)
+            .iter()
+            .filter(|need| matches!(need.shape, Shape::Vector(_)))
+            .filter(|need| need.name.starts_with("blk.0.") && need.name.contains("norm"))
+            .map(|need| 4 * need.shape.matrix().0 as u64)
+            .sum();
+        let Ranks { vrams, .. } = Ranks::new(&config, 2, held(2, 32)).unwrap();
+        let all: u64 = vrams.iter().map(|vram| vram.layers[0]).sum();
+        // Norms are on both, and a scale a row may be.
+        let twice = norms + 2 * 4 * 2 * 4096;
+        let most = whole.layers[0] + twice;
+        assert!(
+            (whole.layers[0]..=most).contains(&all),
+            "{all} of {whole:?}"
+        );
+        let tokens = vrams.iter().map(|vram| vram.token).sum::<u64>();
+        assert_eq!(tokens, whole.token);
+        assert_eq!((vrams[0].head, vrams[1].head), (whole.head, 0));
+        assert!(vrams[0].workspace < whole.workspace);
+        // Of four, two have the same keys.
+        let Ranks { vrams, .. } = Ranks::new(&config, 4, held(2, 32)).unwrap();
+        assert_eq!(vrams[0].token, whole.token / 2);
+    }
+
+    #[test]
+    fn gpus_share_layers_unless_more_fit_in_turn() {
+        let config = config(32, 2);
+        let ranks = Ranks::new(&config, 2, held(2, 32)).unwrap();
+        let room = |layers: usize| {
+            let vram = &ranks.vrams[0];
+            vram.workspace + layers as u64 * (vram.layers[0] + 100 * vram.token)
+        };
+        let split = |layers| Split {
+            layers,
+            head: false,
+        };
+        let all = room(2) + ranks.vrams[0].head;
+        let fit = |rooms: [u64; 2], apart: usize| ranks.fit(&rooms, 100, &[split(apart), split(0)]);
+        let whole = fit([all, room(2)], 2).unwrap();
+        assert_eq!((whole.layers, whole.head), (2, true));
+        let without_head = fit([all - 1, all], 2).unwrap();
+        assert_eq!((without_head.layers, without_head.head), (2, false));
+        let one = fit([room(1), room(2)], 1).unwrap();
+        assert_eq!((one.layers, one.head), (1, false));
+        assert_eq!(
+            fit([room(1), room(2)], 2).unwrap_err(),
+            "only 1 of the layers fit on all 2 GPUs at once, and 2 on one after the other"
+        );
+        assert!(fit([0, 0], 0).is_err());
+    }
 }

@@ -353,7 +353,7 @@ fn what_cannot_be_cut_says_why_and_goes_layer_by_layer() {
         &narrow,
         Stored::Q8,
         &on(2),
-        "its feed-forward of 32 has 1 blocks of 32, fewer than 2 GPUs",
+        "its feed-forward of 32 numbers in blocks of 32 is not enough for 2 GPUs",
     );
     // One of the two has no room, and the other has for all.
     let (device, _) = fixture::together(&[u64::MAX, 0]);
@@ -361,7 +361,7 @@ fn what_cannot_be_cut_says_why_and_goes_layer_by_layer() {
         &causal,
         Stored::F32,
         &device,
-        "0 layers fit on all 2 GPUs at once, and 2 on one after the other",
+        "only 0 of the layers fit on all 2 GPUs at once, and 2 on one after the other",
     );
     let Device::Together(mut together) = on(2) else {
         panic!("they were to be together");

@@ -1,7 +1,7 @@
 //! `infill model info [NAME|PATH]`: what a model is, how it is asked, and the memory it needs.
 
 use anyhow::anyhow;
-use glm::{Attention, Config, Info, Quant, Weights};
+use glm::{Attention, Config, Info, Quant, Vram, Weights};
 use serde_json::{Value, json};
 
 use super::say;
@@ -73,13 +73,15 @@ fn as_json(info: &Info, asked: &Asked) -> Value {
     let memory = TYPES.map(|(name, weights)| {
         let needed = info.memory(weights, 0).weights;
         let on_gpu = info.vram(weights).ok().map(|vram| vram.total(0));
-        json!({ "weights": name, "bytes": needed, "gpu_bytes": on_gpu })
+        let on_two = on_two(info, weights, |vram| vram.total(0));
+        json!({ "weights": name, "bytes": needed, "gpu_bytes": on_gpu, "two_gpus_bytes": on_two })
     });
     let kv = contexts(&info.config).into_iter().map(|tokens| {
         let needed = info.memory(Weights::AsStored, tokens).kv;
         let on_gpu = info.vram(Weights::AsStored).ok();
         let on_gpu = on_gpu.map(|vram| vram.caches(tokens));
-        json!({ "context": tokens, "bytes": needed, "gpu_bytes": on_gpu })
+        let on_two = on_two(info, Weights::AsStored, |vram| vram.caches(tokens));
+        json!({ "context": tokens, "bytes": needed, "gpu_bytes": on_gpu, "two_gpus_bytes": on_two })
     });
     json!({
         "name": info.name,
@@ -136,25 +138,29 @@ fn as_text(info: &Info, asked: &Asked) -> String {
         asked.template,
         size(info.bytes),
     );
-    let line = |name: &str, bytes, on_gpu: Option<u64>| {
-        let on_gpu = on_gpu.map(size).unwrap_or_default();
-        let line = format!("  {name:10} {:>10} {on_gpu:>10}", size(bytes));
+    let line = |name: &str, bytes, on_gpus: [Option<u64>; 2]| {
+        let [on_one, on_two] = on_gpus.map(|bytes| bytes.map(size).unwrap_or_default());
+        let line = format!("  {name:10} {:>10} {on_one:>10} {on_two:>10}", size(bytes));
         format!("{}\n", line.trim_end())
     };
     let refused = info.vram(Weights::AsStored).err();
     let on_gpu = match refused {
         Some(_) => "",
-        None => "; on a GPU, with all that a pass takes",
+        None => {
+            "; on a GPU, with all that a pass takes; on each of two that share every layer, if they can"
+        }
     };
     text.push_str(&format!("memory of the weights{on_gpu}\n"));
     for (name, weights) in TYPES {
         let vram = info.vram(weights).ok();
         let needed = info.memory(weights, 0).weights;
-        text.push_str(&line(name, needed, vram.map(|vram| vram.total(0))));
+        let on_one = vram.map(|vram| vram.total(0));
+        let on_two = on_two(info, weights, |vram| vram.total(0));
+        text.push_str(&line(name, needed, [on_one, on_two]));
     }
     let on_gpu = match refused {
         Some(_) => "",
-        None => "; on a GPU",
+        None => "; on a GPU; on each of two",
     };
     text.push_str(&format!(
         "memory of the keys and values of one sequence{on_gpu}\n"
@@ -163,12 +169,20 @@ fn as_text(info: &Info, asked: &Asked) -> String {
         let vram = info.vram(Weights::AsStored).ok();
         let needed = info.memory(Weights::AsStored, tokens).kv;
         let name = tokens.to_string();
-        text.push_str(&line(&name, needed, vram.map(|vram| vram.caches(tokens))));
+        let on_one = vram.map(|vram| vram.caches(tokens));
+        let on_two = on_two(info, Weights::AsStored, |vram| vram.caches(tokens));
+        text.push_str(&line(&name, needed, [on_one, on_two]));
     }
     if let Some(why) = refused {
         text.push_str(&format!("not on a GPU: {why}\n"));
     }
     text
+}
+
+/// The most that each of two GPUs needs that share every layer; none if the model cannot be cut for them.
+fn on_two(info: &Info, weights: Weights, needs: impl Fn(&Vram) -> u64) -> Option<u64> {
+    let vrams = info.vram_together(weights, 2).ok()?;
+    vrams.iter().map(needs).max()
 }
 
 /// Weights of all tensors. Codes of four bits stand two in a column.
