@@ -209,7 +209,8 @@ impl<'a> Checkpoint<'a> {
 
     /// The matrix `name` (rows, columns), ready to multiply by.
     pub(crate) fn matrix(&self, name: &str, rows: usize, columns: usize) -> Result<Matrix, Error> {
-        self.matrix_of(name, rows, columns, &[0..rows])
+        let all = 0..rows;
+        self.matrix_of(name, rows, columns, std::slice::from_ref(&all))
     }
 
     /// These runs of rows, one after the other, of the matrix `name` (rows, columns), ready to multiply by.

@@ -50,7 +50,24 @@ impl Stage {
     /// what comes out: all rows, or after the model's last layer those that are kept. With the head here, it is their
     /// logits that come out, into `work.logits`, or the tokens chosen from them, into `work.choices`. All keys and values
     /// are cached.
+    ///
+    /// A GPU that fails leaves none of the others waiting for it.
     pub(super) fn forward(
+        &self,
+        parts: &mut [Part<'_>],
+        work: &mut Workspace,
+        rows: usize,
+        pool: &Pool,
+        between: &mut dyn FnMut() -> bool,
+    ) -> Result<(), Error> {
+        let outcome = self.run(parts, work, rows, pool, between);
+        if let (Err(Error::Device { .. }), Some(all_reduce)) = (&outcome, &self.all_reduce) {
+            all_reduce.abandon();
+        }
+        outcome
+    }
+
+    fn run(
         &self,
         parts: &mut [Part<'_>],
         work: &mut Workspace,

@@ -412,8 +412,9 @@ impl Loader<'_, '_> {
             true => "token_embd",
             false => "output",
         };
-        let all = [0..vocabulary];
-        self.rows(gpu, name, [vocabulary, width], &all, false)
+        let all = 0..vocabulary;
+        let all = std::slice::from_ref(&all);
+        self.rows(gpu, name, [vocabulary, width], all, false)
     }
 
     fn lookup(&self, gpu: &Gpu) -> Result<Lookup, Error> {

@@ -1,7 +1,14 @@
 //! Models on several GPUs that work on every layer together, held against one GPU and the processor.
 
 use super::*;
-use crate::{Attention, Grouped, Info, gpu::faulty::Switch, quantize, vram::CHUNK};
+use crate::{
+    Attention, Grouped, Info,
+    gpu::faulty::Switch,
+    kernels::cuda::{AllReduce, Failed, View},
+    quantize,
+    vram::CHUNK,
+};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// That many emulated GPUs with as much room as there is.
 fn gpus(count: usize) -> (Device, Vec<Switch>) {
@@ -384,13 +391,42 @@ fn what_cannot_be_cut_says_why_and_goes_layer_by_layer() {
     }
 }
 
+/// Sums that tell whether they were abandoned.
+struct Abandoned {
+    inner: Arc<dyn AllReduce>,
+    is_abandoned: AtomicBool,
+}
+
+impl AllReduce for Abandoned {
+    fn add_up(&self, parts: &[View]) -> Result<(), Failed> {
+        self.inner.add_up(parts)
+    }
+
+    fn wait(&self) -> Result<(), Failed> {
+        self.inner.wait()
+    }
+
+    fn abandon(&self) {
+        self.is_abandoned.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
-fn a_gpu_that_is_lost_in_the_midst_of_a_pass_is_named() {
+fn a_gpu_that_is_lost_in_the_midst_of_a_pass_is_named_and_nobody_waits_for_it() {
     let config = members().nth(3).unwrap();
     let source = source(&config, Stored::F32);
     for lost in 0..2 {
         for launches in [0, 3, 14] {
             let (device, switches) = gpus(2);
+            let Device::Together(mut together) = device else {
+                panic!("they were to be together");
+            };
+            let sums = Arc::new(Abandoned {
+                inner: together.all_reduce.unwrap(),
+                is_abandoned: AtomicBool::new(false),
+            });
+            together.all_reduce = Ok(sums.clone());
+            let device = Device::Together(together);
             let model = Model::open(&source, Weights::AsStored, &device).unwrap();
             let mut kv = model.kv();
             let mut work = model.workspace();
@@ -403,12 +439,19 @@ fn a_gpu_that_is_lost_in_the_midst_of_a_pass_is_named() {
                 model.forward(&mut [part], &mut work, &mut || false)
             };
             pass(&mut kv, 0, 9).unwrap();
+            // A full one may have room again.
+            switches[lost].fill(true);
+            let error = pass(&mut model.kv(), 0, 9).unwrap_err();
+            assert!(matches!(error, Error::OutOfMemory { .. }), "{error}");
+            switches[lost].fill(false);
+            assert!(!sums.is_abandoned.load(Ordering::Relaxed));
             switches[lost].lose_after(launches);
             let error = pass(&mut kv, 9, 12).unwrap_err();
             assert!(error.is_devices());
             let said = error.to_string();
             assert!(said.contains(&format!("cuda:{lost} ")), "{said}");
             assert_eq!(kv.len(), 9);
+            assert!(sums.is_abandoned.load(Ordering::Relaxed));
             let rescued = model.on_cpu().unwrap();
             assert_eq!(rescued.place(), "cpu");
         }

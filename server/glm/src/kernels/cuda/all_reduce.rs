@@ -26,6 +26,9 @@ pub trait AllReduce: Send + Sync {
     /// Waits until all that was asked of the devices is done. One that fails is an error of its own, also if others wait
     /// for it in a sum.
     fn wait(&self) -> Result<(), Failed>;
+
+    /// Lets devices go that wait in a sum for one that failed; there need be no sums any more.
+    fn abandon(&self);
 }
 
 #[cfg(any(test, feature = "fixture"))]
@@ -72,6 +75,9 @@ mod through_memory {
         fn wait(&self) -> Result<(), Failed> {
             self.each(|_, device| device.synchronize())
         }
+
+        /// None waits for another: the processor has waited for each.
+        fn abandon(&self) {}
     }
 
     #[cfg(test)]

@@ -293,6 +293,12 @@ impl AllReduce for Joined {
     fn wait(&self) -> Result<(), Failed> {
         self.wait_until(None)
     }
+
+    fn abandon(&self) {
+        let communicators = self.communicators.lock();
+        let mut communicators = communicators.unwrap_or_else(PoisonError::into_inner);
+        self.nccl.abort(&mut communicators);
+    }
 }
 
 impl Drop for Joined {
