@@ -2,9 +2,9 @@
 //!
 //! Takes a checkpoint and as much of the GPUs' memory as it may have, keeps the first layers there, quantized as they
 //! are stored, and the head if all fits; [`Stages`] are the GPUs in the order of their layers, or one of all that share
-//! them. Takes the tokens of a pass, or their hidden states as the processor has looked them up, gives these after its layers, or the logits, or the tokens
-//! chosen from them. What does not fit, and what no kernel is written for, the processor runs. The engine sees none of this
-//! but errors that name the device.
+//! them. Takes the tokens of a pass, or their hidden states as the processor has looked them up, gives these after its
+//! layers, or the logits, or the tokens chosen from them. What does not fit, and what no kernel is written for, the
+//! processor runs. The engine sees none of this but errors that name the device.
 
 mod cache;
 #[cfg(any(test, feature = "fixture"))]

@@ -40,8 +40,6 @@ pub(crate) struct Nccl {
     async_error: unsafe extern "C" fn(ncclComm_t, *mut c_int) -> c_int,
     abort: unsafe extern "C" fn(ncclComm_t) -> c_int,
     error_string: unsafe extern "C" fn(c_int) -> *const c_char,
-    /// What they are in.
-    _library: Library,
 }
 
 type AllReduceFn = unsafe extern "C" fn(
@@ -82,8 +80,8 @@ impl Nccl {
             )
         })?;
         // SAFETY: these are the types of NCCL's interface since its version 2.4.
-        unsafe {
-            Ok(Nccl {
+        let found = unsafe {
+            Nccl {
                 init_all: function(&library, c"ncclCommInitAll")?,
                 all_reduce: function(&library, c"ncclAllReduce")?,
                 group_start: function(&library, c"ncclGroupStart")?,
@@ -91,9 +89,11 @@ impl Nccl {
                 async_error: function(&library, c"ncclCommGetAsyncError")?,
                 abort: function(&library, c"ncclCommAbort")?,
                 error_string: function(&library, c"ncclGetErrorString")?,
-                _library: library,
-            })
-        }
+            }
+        };
+        // It stays as long as the program: threads of its own may still be in it when the last communicator is given up.
+        std::mem::forget(library);
+        Ok(found)
     }
 
     /// Joins the GPUs, and tries a sum. The error says why they do not add up.
