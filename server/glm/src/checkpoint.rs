@@ -35,12 +35,12 @@ pub(crate) use needs::{Need, Shape, needs};
 #[cfg(any(test, feature = "fixture"))]
 pub(crate) use write::{Part, header, pad};
 
-use crate::{Config, Error, KvType, Vram, Weights, layer::Matrix};
+use crate::{Config, Error, KvType, Vram, Weights, layer::Matrix, ranks::Held};
 use load::Form;
 use memmap2::{Mmap, UncheckedAdvice};
 use opened::{Described, Opened};
 use source::Files;
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, ops::Range, path::PathBuf};
 use view::View;
 
 /// Greatest size that a metadata count may state; it keeps products of sizes far from overflow.
@@ -209,7 +209,22 @@ impl<'a> Checkpoint<'a> {
 
     /// The matrix `name` (rows, columns), ready to multiply by.
     pub(crate) fn matrix(&self, name: &str, rows: usize, columns: usize) -> Result<Matrix, Error> {
-        let view = self.checked(name, rows, columns)?;
+        let all = 0..rows;
+        self.matrix_of(name, rows, columns, std::slice::from_ref(&all))
+    }
+
+    /// These runs of rows, one after the other, of the matrix `name` (rows, columns), ready to multiply by.
+    pub(crate) fn matrix_of(
+        &self,
+        name: &str,
+        rows: usize,
+        columns: usize,
+        runs: &[Range<usize>],
+    ) -> Result<Matrix, Error> {
+        let whole = self.checked(name, rows, columns)?;
+        let runs: Option<Vec<_>> = runs.iter().map(|run| whole.slice(run.clone())).collect();
+        let view = runs.and_then(View::stacked);
+        let view = view.ok_or_else(|| self.bad_tensor(name, "has not these rows"))?;
         let form = Form::of(self.weights, name, columns);
         let matrix = load::matrix(&view, columns, form, &|slab| self.release(slab))?;
         self.release(&view);
@@ -218,17 +233,26 @@ impl<'a> Checkpoint<'a> {
 
     /// What the model needs of a GPU's memory, with such caches; the error says why it cannot run on one.
     pub(crate) fn vram(&self, config: &Config, kv: KvType) -> Result<Result<Vram, String>, Error> {
-        let mut sizes = BTreeMap::new();
+        let held = self.held(config)?;
+        let size = |need: &Need| held.get(&need.name)?.bytes;
+        Ok(Vram::new(config, kv, size))
+    }
+
+    /// What each matrix takes on a GPU, by its name.
+    pub(crate) fn held(&self, config: &Config) -> Result<BTreeMap<String, Held>, Error> {
+        let mut all = BTreeMap::new();
         for need in needs(config) {
             if let Shape::Matrix(rows, columns) = need.shape {
                 let view = self.checked(&need.name, rows, columns)?;
                 let form = Form::of(self.weights, &need.name, columns);
-                let bytes = load::held_on_device(&view, columns, form);
-                sizes.insert(need.name, bytes);
+                let held = Held {
+                    bytes: load::held_on_device(&view, columns, form),
+                    block: form.block(load::block_as_stored(&view, columns)),
+                };
+                all.insert(need.name, held);
             }
         }
-        let size = |need: &Need| sizes.get(&need.name).copied().flatten();
-        Ok(Vram::new(config, kv, size))
+        Ok(all)
     }
 
     /// The matrices `name`, one an expert, of (rows, columns) each.

@@ -2,7 +2,10 @@
 //!
 //! Takes the numbers of GPUs, gives the device to open a model on, or why there is none and what to do about it.
 
-use crate::{Error, KvType, gpu::Gpu};
+use crate::{
+    Error, KvType,
+    gpu::{Gpu, Together},
+};
 
 /// What is left free of a GPU's memory, for the driver and for whoever draws the screen.
 const SPARE: u64 = 256 << 20;
@@ -16,6 +19,8 @@ pub enum Device {
     /// GPUs, and the processor for what does not fit there; only in builds with the feature `cuda`. The first that holds
     /// all of a model has it; else each in turn takes layers.
     Gpus(Vec<Gpu>),
+    /// GPUs that work on every layer together, and the processor for what does not fit there; in turn if that cannot be.
+    Together(Together),
 }
 
 /// An NVIDIA GPU as its driver describes it.
@@ -38,9 +43,12 @@ pub struct GpuInfo {
 impl Device {
     /// The same, where caches are of this type on all of its GPUs, if heads allow.
     pub fn with_kv(mut self, kv: KvType) -> Device {
-        if let Device::Gpus(gpus) = &mut self {
-            gpus.iter_mut().for_each(|gpu| gpu.kv = kv);
-        }
+        let gpus: &mut [Gpu] = match &mut self {
+            Device::Cpu => &mut [],
+            Device::Gpus(gpus) => gpus,
+            Device::Together(together) => &mut together.gpus,
+        };
+        gpus.iter_mut().for_each(|gpu| gpu.kv = kv);
         self
     }
 }
@@ -65,6 +73,15 @@ impl Device {
         gpus.collect::<Result<_, _>>().map(Device::Gpus)
     }
 
+    /// The same GPUs, to work on every layer together by way of NCCL. If there is no NCCL, or the build has no `cuda-nccl`
+    /// feature, they take layers in turn, and [`crate::Model::apart`] says why.
+    ///
+    /// # Errors
+    /// As [`Device::cuda`].
+    pub fn cuda_together(numbers: &[usize], vram: Option<u64>) -> Result<Device, Error> {
+        Together::open(numbers, vram).map(Device::Together)
+    }
+
     /// All NVIDIA GPUs that can be used, as for [`Device::cuda`].
     ///
     /// # Errors
@@ -78,6 +95,14 @@ impl Device {
             Some(error) if gpus.is_empty() => Err(error),
             _ => Ok(Device::Gpus(gpus)),
         }
+    }
+
+    /// Looks for what [`Device::cuda_together`] needs besides the GPUs.
+    ///
+    /// # Errors
+    /// What it lacks.
+    pub fn find_nccl() -> Result<(), String> {
+        driver::find_nccl().map(|_| ())
     }
 
     /// Each NVIDIA GPU of this machine, or why it cannot be used. Looks as [`Device::cuda`] does, and loads no model.
@@ -99,6 +124,23 @@ impl Device {
     pub fn cuda(numbers: &[usize], _vram: Option<u64>) -> Result<Device, Error> {
         let names: Vec<String> = numbers.iter().map(usize::to_string).collect();
         Err(not_built(&format!("cuda:{}", names.join(","))))
+    }
+
+    /// The same GPUs, to work on every layer together.
+    ///
+    /// # Errors
+    /// Always: this build has no `cuda` feature.
+    pub fn cuda_together(numbers: &[usize], _vram: Option<u64>) -> Result<Device, Error> {
+        let names: Vec<String> = numbers.iter().map(usize::to_string).collect();
+        Err(not_built(&format!("cuda:{}", names.join("+"))))
+    }
+
+    /// Looks for what [`Device::cuda_together`] needs besides the GPUs.
+    ///
+    /// # Errors
+    /// Always: this build has no `cuda` feature.
+    pub fn find_nccl() -> Result<(), String> {
+        Err(not_built("cuda").to_string())
     }
 
     /// All NVIDIA GPUs that can be used.
@@ -130,19 +172,74 @@ fn not_built(device: &str) -> Error {
 #[cfg(feature = "cuda")]
 pub(crate) mod driver {
     use super::GpuInfo;
-    use crate::{Error, kernels::cuda::Driver};
+    #[cfg(feature = "cuda-nccl")]
+    use crate::kernels::cuda::Nccl;
+    use crate::{
+        Error,
+        kernels::cuda::{AllReduce, Driver},
+    };
+    use std::sync::Arc;
+
+    /// A GPU with our kernels on it, and what it is.
+    type Opened = (Driver, GpuInfo);
+    /// Several, and what adds up over them, or why nothing does.
+    type Joined = (Vec<Opened>, Result<Arc<dyn AllReduce>, String>);
 
     /// How many GPUs there are.
     pub(crate) fn count() -> Result<usize, Error> {
         whole("cuda", Driver::count)
     }
 
-    /// The GPU of that number with our kernels on it, and what it is.
-    pub(crate) fn open(number: usize) -> Result<(Driver, GpuInfo), Error> {
+    /// The GPU of that number.
+    pub(crate) fn open(number: usize) -> Result<Opened, Error> {
         let name = format!("cuda:{number}");
         let driver = whole(&name, || Driver::open(number))?;
+        told(driver, name)
+    }
+
+    /// The GPUs of these numbers, and what adds up over them, or why nothing does.
+    pub(crate) fn join(numbers: &[usize]) -> Result<Joined, Error> {
+        match find_nccl() {
+            #[cfg(feature = "cuda-nccl")]
+            Ok(nccl) => join_by(nccl, numbers),
+            Err(why) => {
+                let opened = numbers.iter().map(|&number| open(number));
+                Ok((opened.collect::<Result<_, _>>()?, Err(why)))
+            }
+        }
+    }
+
+    #[cfg(feature = "cuda-nccl")]
+    fn join_by(nccl: Nccl, numbers: &[usize]) -> Result<Joined, Error> {
+        let opened = numbers.iter().map(|&number| {
+            let open = || Driver::open_to_others(number);
+            whole(&format!("cuda:{number}"), open)
+        });
+        let drivers: Vec<Driver> = opened.collect::<Result<_, _>>()?;
+        let join = std::panic::AssertUnwindSafe(|| Ok(nccl.join(&drivers)));
+        let joined = whole("cuda", join)?;
+        // What was taken to join them is not free any more.
+        let opened = numbers.iter().zip(drivers);
+        let told = opened.map(|(number, driver)| told(driver, format!("cuda:{number}")));
+        let joined = joined.map(|joined| Arc::new(joined) as Arc<dyn AllReduce>);
+        Ok((told.collect::<Result<_, _>>()?, joined))
+    }
+
+    /// NCCL, or why it cannot be used.
+    #[cfg(feature = "cuda-nccl")]
+    pub(crate) fn find_nccl() -> Result<Nccl, String> {
+        Nccl::find()
+    }
+
+    /// Why there is no NCCL.
+    #[cfg(not(feature = "cuda-nccl"))]
+    pub(crate) fn find_nccl() -> Result<std::convert::Infallible, String> {
+        Err("this program was built without NCCL; build it with `--features cuda-nccl`".to_owned())
+    }
+
+    fn told(driver: Driver, device: String) -> Result<Opened, Error> {
         let info = driver.info().map_err(|error| Error::NoDevice {
-            device: name,
+            device,
             why: error.to_string(),
         })?;
         Ok((driver, info))

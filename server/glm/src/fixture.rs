@@ -8,8 +8,11 @@ use crate::{
     Norm, Pairs, PartA, Positions, Rotary, Source, Yarn,
     checkpoint::{Part, Shape, header, needs, pad},
     config::{Pair, pairs},
-    gpu::{Gpu, faulty::Faulty},
-    kernels::{PackedMatrix, Stored, cuda::emulated::Emulated},
+    gpu::{Gpu, Together, faulty::Faulty},
+    kernels::{
+        PackedMatrix, Stored,
+        cuda::{self, ThroughMemory, emulated::Emulated},
+    },
 };
 use candle_core::quantized::GgmlDType;
 use half::f16;
@@ -120,6 +123,28 @@ pub fn gpu(room: u64) -> (Device, Switch) {
     let switch = device.switch();
     let gpu = Gpu::of(Arc::new(device), "cuda:0 (emulated)", room);
     (Device::Gpus(vec![gpu]), switch)
+}
+
+/// As many GPUs that work on every layer together, as [`gpu`] has one; what they give is added up by the processor.
+pub fn together(rooms: &[u64]) -> (Device, Vec<Switch>) {
+    let devices: Vec<_> = rooms.iter().map(|_| Faulty::new(Emulated::new())).collect();
+    let switches = devices.iter().map(Faulty::switch).collect();
+    let devices: Vec<Arc<dyn cuda::Device + Send + Sync>> = devices
+        .into_iter()
+        .map(|device| Arc::new(device) as _)
+        .collect();
+    let gpu = |(number, (device, &room)): (usize, (&Arc<_>, &u64))| {
+        Gpu::of(
+            Arc::clone(device),
+            &format!("cuda:{number} (emulated)"),
+            room,
+        )
+    };
+    let together = Together {
+        gpus: devices.iter().zip(rooms).enumerate().map(gpu).collect(),
+        all_reduce: Ok(Arc::new(ThroughMemory::new(devices))),
+    };
+    (Device::Together(together), switches)
 }
 
 /// One small model of every member of the family, and of every choice that a member leaves open: the least sizes at

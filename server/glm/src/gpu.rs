@@ -1,10 +1,10 @@
 //! Models on GPUs: which ones, what of a model is where, and its passes.
 //!
 //! Takes a checkpoint and as much of the GPUs' memory as it may have, keeps the first layers there, quantized as they
-//! are stored, and the head if all fits; [`Stages`] are the GPUs in the order of their layers. Takes the tokens of a pass,
-//! or their hidden states as the processor has looked them up, gives these after its layers, or the logits, or the tokens
-//! chosen from them. What does not fit, and what no kernel is written for, the processor runs. The engine sees none of this
-//! but errors that name the device.
+//! are stored, and the head if all fits; [`Stages`] are the GPUs in the order of their layers, or one of all that share
+//! them. Takes the tokens of a pass, or their hidden states as the processor has looked them up, gives these after its
+//! layers, or the logits, or the tokens chosen from them. What does not fit, and what no kernel is written for, the
+//! processor runs. The engine sees none of this but errors that name the device.
 
 mod cache;
 #[cfg(any(test, feature = "fixture"))]
@@ -12,6 +12,7 @@ pub(crate) mod faulty;
 mod inputs;
 mod pass;
 mod rooms;
+mod stage;
 mod stages;
 mod steps;
 mod weights;
@@ -23,9 +24,42 @@ pub(crate) use steps::Steps;
 
 use crate::{
     Error, KvType,
-    kernels::cuda::{Buffer, Device, DeviceError, View},
+    kernels::cuda::{AllReduce, Buffer, Device, DeviceError, View},
 };
+#[cfg(feature = "cuda")]
+use crate::{GpuInfo, kernels::cuda::Driver};
 use std::{fmt, sync::Arc};
+
+/// GPUs that work on every layer of a model together, where it can be cut for them.
+#[derive(Clone)]
+pub struct Together {
+    pub(crate) gpus: Vec<Gpu>,
+    /// What adds up over them in their order, or why nothing does; then they take layers one after the other.
+    pub(crate) all_reduce: Result<Arc<dyn AllReduce>, String>,
+}
+
+impl Together {
+    /// The NVIDIA GPUs of these numbers, of each of whose free memory a model may take at most `vram` bytes.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn open(numbers: &[usize], vram: Option<u64>) -> Result<Together, Error> {
+        let (drivers, all_reduce) = crate::device::driver::join(numbers)?;
+        let gpus = drivers.into_iter();
+        Ok(Together {
+            gpus: gpus
+                .map(|(driver, info)| Gpu::new(driver, &info, vram))
+                .collect(),
+            all_reduce,
+        })
+    }
+}
+
+impl fmt::Debug for Together {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        let Together { gpus, all_reduce } = self;
+        let why = all_reduce.as_ref().err();
+        write!(formatter, "Together({gpus:?}, {why:?})")
+    }
+}
 
 /// A GPU that models can be opened on.
 #[derive(Clone)]
@@ -49,12 +83,17 @@ impl Gpu {
     #[cfg(feature = "cuda")]
     pub(crate) fn open(number: usize, vram: Option<u64>) -> Result<Gpu, Error> {
         let (driver, info) = crate::device::driver::open(number)?;
-        Ok(Gpu {
+        Ok(Gpu::new(driver, &info, vram))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn new(driver: Driver, info: &GpuInfo, vram: Option<u64>) -> Gpu {
+        Gpu {
             name: format!("{} ({})", info.name, info.product),
             device: Arc::new(driver),
             room: info.room(vram),
             kv: KvType::default(),
-        })
+        }
     }
 
     /// Another device under that name, of which a model may take `room` bytes.

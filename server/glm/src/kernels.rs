@@ -19,6 +19,7 @@ mod rows;
 
 pub use float::FloatMatrix;
 pub use half::{HalfKind, HalfMatrix};
+pub(crate) use packed::PANEL;
 pub use packed::{PackedMatrix, Packing, ScaledKind, Stored};
 pub use rows::Rows;
 

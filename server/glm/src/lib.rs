@@ -20,6 +20,7 @@ mod layer;
 mod mask;
 mod model;
 mod positions;
+mod ranks;
 mod vram;
 mod weights;
 mod workspace;
@@ -32,7 +33,7 @@ pub use config::{
 };
 pub use device::{Device, GpuInfo};
 pub use error::Error;
-pub use gpu::Gpu;
+pub use gpu::{Gpu, Together};
 pub use kv::KvCache;
 pub use mask::Prefix;
 pub use model::{Chunk, Logits, Model, Part, Want, threads};

@@ -6,7 +6,7 @@
 use crate::{
     Config, Device, Draw, Error, Guidance, KvCache, KvType, PartA, Source, Weights,
     checkpoint::{Checkpoint, GgufTokenizer},
-    gpu::Stages,
+    gpu::{Stages, Together},
     kernels::{
         FloatMatrix, Rows,
         cpu::{self, Pool},
@@ -178,7 +178,15 @@ impl Model {
         };
         let loaded = match device {
             Device::Cpu => None,
-            Device::Gpus(gpus) => Some(Stages::load(gpus, checkpoint, &config, progress)?),
+            Device::Gpus(gpus) => {
+                let loaded = Stages::load(gpus, None, checkpoint, &config, progress);
+                Some(loaded?)
+            }
+            Device::Together(Together { gpus, all_reduce }) => {
+                let all_reduce = Some(all_reduce);
+                let loaded = Stages::load(gpus, all_reduce, checkpoint, &config, progress);
+                Some(loaded?)
+            }
         };
         let (gpus, refusal) = match loaded {
             None => (None, None),
@@ -309,6 +317,11 @@ impl Model {
     /// Why its caches on GPUs are not of the type that it was opened with.
     pub fn kv_refusal(&self) -> Option<&str> {
         self.kv_refusal.as_deref()
+    }
+
+    /// Why the GPUs that it was opened on take layers one after the other, though they were to work on every layer together.
+    pub fn apart(&self) -> Option<&str> {
+        self.gpus.as_ref().and_then(Stages::apart)
     }
 
     /// Threads that a pass runs on.

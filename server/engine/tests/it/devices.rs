@@ -25,17 +25,22 @@ impl Placed {
     }
 
     fn with(name: &str, config: Config, care: Care) -> Placed {
+        let (device, switch) = fixture::gpu(64 << 20);
+        let placed = Placed::on(name, config, care, &device, switch);
+        assert_eq!(placed.engine.place(), "cuda:0 (emulated)");
+        placed
+    }
+
+    /// On another device, one GPU of which has this switch.
+    fn on(name: &str, config: Config, care: Care, device: &Device, switch: Switch) -> Placed {
         let bytes = fixture::gguf(&config, fixture::Weights::F32, 1, None);
         let name = format!("infill-devices-{name}-{}.gguf", std::process::id());
         let path = std::env::temp_dir().join(name);
         std::fs::write(&path, bytes).expect("the temporary folder takes files");
-        let (device, switch) = fixture::gpu(64 << 20);
-        let engine = Engine::start_with(open(&path, &device), PLENTY, care);
-        assert_eq!(engine.place(), "cuda:0 (emulated)");
         Placed {
             config,
+            engine: Engine::start_with(open(&path, device), PLENTY, care),
             path,
-            engine,
             switch,
         }
     }
@@ -130,6 +135,42 @@ fn jobs_go_on_where_a_lost_device_left_them() {
         &placed.plain(&before),
         "afterwards",
     );
+}
+
+/// Either of two that share every layer, which also leave their memory when nothing is asked for.
+#[test]
+fn jobs_go_on_where_one_of_two_gpus_is_lost() {
+    for lost in 0..2 {
+        let (device, switches) = fixture::together(&[64 << 20; 2]);
+        let config = Config {
+            context: 96,
+            ..fixture::members()[3]
+        };
+        let care = Care {
+            idle: Some(std::time::Duration::ZERO),
+            ..Care::default()
+        };
+        let name = format!("together-{lost}");
+        let placed = Placed::on(&name, config, care, &device, switches[lost].clone());
+        let engine = &placed.engine;
+        let job = |document, ids: &[u32]| job(&placed.config, Class::Invoked, document, ids, &[]);
+        for (document, ids) in [(1, &[1, 2, 3, 4][..]), (2, &[5, 6, 7])] {
+            let job = job(document, ids);
+            assert_eq!(answer(engine, job.clone()).ids, placed.plain(&job).ids);
+            let began = std::time::Instant::now();
+            while switches.iter().any(|switch| switch.held() > 0) {
+                assert!(began.elapsed() < PATIENCE, "they keep their memory");
+                std::thread::yield_now();
+            }
+        }
+        assert_eq!(engine.trouble(), None);
+        placed.switch.lose_after(20);
+        let last = job(3, &[8, 9, 10, 11]);
+        assert_eq!(answer(engine, last.clone()).ids, placed.plain(&last).ids);
+        assert_eq!(engine.place(), "cpu");
+        let trouble = engine.trouble().unwrap();
+        assert!(trouble.contains(&format!("cuda:{lost}")), "{trouble}");
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     Config, Error, KvType, Split, Vram, Weights,
+    ranks::{Held, Ranks},
     vram::{self, CACHED},
 };
 
@@ -52,6 +53,8 @@ pub struct TensorInfo {
     pub held: u64,
     /// Bytes in a GPU's memory, likewise; none if a GPU cannot multiply by it.
     pub on_device: Option<u64>,
+    /// Numbers of a row that are packed together in memory, likewise.
+    pub block: usize,
 }
 
 /// Bytes that a model needs.
@@ -107,6 +110,34 @@ impl Info {
         Ok(self.vram(weights, kv)?.spread(rooms, tokens))
     }
 
+    /// How much of the model is on GPUs that work on every layer together, of each of which it may take so many bytes.
+    ///
+    /// # Errors
+    /// Why its layers cannot be cut for so many, or better are not.
+    pub fn together(&self, weights: Weights, kv: KvType, rooms: &[u64]) -> Result<Split, String> {
+        let tokens = CACHED.min(self.config.context);
+        let apart = self.spread(weights, kv, rooms)?;
+        self.ranks(weights, kv, rooms.len())?
+            .fit(rooms, tokens, &apart)
+    }
+
+    /// What the model needs of the memory of each of so many GPUs that work on every layer together.
+    ///
+    /// # Errors
+    /// Why its layers cannot be cut for so many.
+    pub fn vram_together(
+        &self,
+        weights: Weights,
+        kv: KvType,
+        gpus: usize,
+    ) -> Result<Vec<Vram>, String> {
+        Ok(self.ranks(weights, kv, gpus)?.vrams)
+    }
+
+    fn ranks(&self, weights: Weights, kv: KvType, gpus: usize) -> Result<Ranks, String> {
+        Ranks::new(&self.config, gpus, kv, |need| self.held(weights, need))
+    }
+
     /// Why caches on a GPU would be f16 although they are to be of this type, if they would.
     pub fn kv_refusal(&self, kv: KvType) -> Option<String> {
         vram::kv_refusal(&self.config, kv)
@@ -118,16 +149,22 @@ impl Info {
     /// # Errors
     /// Why no GPU runs it.
     pub fn vram(&self, weights: Weights, kv: KvType) -> Result<Vram, String> {
-        Vram::new(&self.config, kv, |need| {
-            let (rows, columns) = need.shape.matrix();
-            match Form::of(weights, &need.name, columns) {
-                Form::Stored => {
-                    let mut tensors = self.tensors.iter();
-                    tensors.find(|tensor| tensor.name == need.name)?.on_device
-                }
+        Vram::new(&self.config, kv, |need| self.held(weights, need).bytes)
+    }
+
+    /// What a matrix takes on a GPU, brought to the type of `weights`.
+    fn held(&self, weights: Weights, need: &Need) -> Held {
+        let (rows, columns) = need.shape.matrix();
+        let form = Form::of(weights, &need.name, columns);
+        let mut tensors = self.tensors.iter();
+        let stored = tensors.find(|tensor| tensor.name == need.name);
+        Held {
+            bytes: match form {
+                Form::Stored => stored.and_then(|tensor| tensor.on_device),
                 form => Some(form.bytes(rows as u64, columns as u64, 0)),
-            }
-        })
+            },
+            block: form.block(stored.map_or(1, |tensor| tensor.block)),
+        }
     }
 }
 
@@ -151,6 +188,7 @@ pub fn inspect(source: &Source) -> Result<Info, Error> {
                 bytes: view.bytes(),
                 held: load::held_as_stored(&view, columns, parts),
                 on_device: load::held_on_device(&view, columns, Form::Stored),
+                block: load::block_as_stored(&view, columns),
                 shape: view.shape,
                 name: need.name,
             });

@@ -85,6 +85,18 @@ impl Form {
             Form::Scaled(kind) => packed_size(kind.into(), rows, columns).saturating_add(scales),
         }
     }
+
+    /// Numbers of a row that are packed together, between which it can be cut and nowhere else; `stored` is how many
+    /// there are as stored.
+    pub(super) fn block(self, stored: usize) -> usize {
+        let packed = |stored: Stored| stored.packing().inputs();
+        match self {
+            Form::Stored => stored,
+            Form::F32 | Form::Half(_) => 1,
+            Form::Ggml(kind) => packed_as(kind).map_or(1, packed),
+            Form::Scaled(kind) => packed(kind.into()),
+        }
+    }
 }
 
 /// How a type of GGML's is packed; `None` if it is held as plain numbers.
@@ -151,6 +163,15 @@ pub(super) fn held_on_device(view: &View, columns: usize, form: Form) -> Option<
         Form::Stored => Some(held_as_stored(view, columns, 1)),
         form => Some(form.bytes(view.rows() as u64, columns as u64, 0)),
     }
+}
+
+/// Numbers of a row of the view that are packed together in a matrix in the types stored.
+pub(super) fn block_as_stored(view: &View, columns: usize) -> usize {
+    let block = |sheet: &Sheet| match sheet.kind {
+        Kind::Ggml(kind) => Form::Ggml(kind).block(1),
+        _ => Form::Scaled(scaled_kind(sheet, columns)).block(1),
+    };
+    view.sheets().map(block).max().unwrap_or(1)
 }
 
 /// The view as a matrix of `columns` numbers a row.

@@ -1,10 +1,8 @@
-//! A pass through the layers that are on a GPU.
+//! A pass on one GPU: what is asked of it for each half of each layer.
 //!
 //! Takes the tokens of all parts, or their rows where the processor or the GPU before has made them, and their caches; gives
-//! the rows after the last layer there, or the logits or tokens that are wanted. Everything is asked for in one queue and
-//! waited for once, at the end; so `between` is heard before each layer is asked for, which is long before it runs, and once
-//! where a pass of few rows is asked for as a whole. A pass of many rows waits for each layer before it asks for the next,
-//! and so stops within one.
+//! the rows after the last layer there, or the logits or tokens that are wanted. Everything is asked for in one queue.
+//! `stage.rs` says when, and waits.
 
 use super::{
     Cache,
@@ -15,30 +13,20 @@ use super::{
 };
 use crate::{
     Choice, Draw, Error, Part,
-    kernels::{
-        cpu::Pool,
-        cuda::{
-            ChoiceRow, Device, DeviceError, DrawRow, HeadNorms, Norm, Sum, Tables, View, activate,
-            add, attend, attention_room, bytes_of, bytes_of_mut, choice_room, choose, gate, gather,
-            rotate_and_cache,
-        },
+    kernels::cuda::{
+        ChoiceRow, Device, DeviceError, DrawRow, HeadNorms, Norm, Sum, Tables, View, activate, add,
+        attend, attention_room, bytes_of, bytes_of_mut, choice_room, choose, gate, gather,
+        rotate_and_cache,
     },
     layer::Pass,
-    vram,
-    workspace::{Workspace, room},
+    positions::Turns,
+    workspace::room,
 };
+use std::ops::Range;
 
 /// Rows of a sequence up to which attention needs room for their parts, and rows of a tile, as in `attention.rs`.
 const FEW_ROWS: usize = 16;
 const TILE: usize = 64;
-/// Rows up to which a pass is asked for as a whole: those of a step with a draft. To launch its kernels one by one takes
-/// longer than to run them.
-const FEW: usize = 8;
-/// Rows of a pass from which on its layers take so much longer than it takes to wait for one, some 10 µs, that each is
-/// waited for.
-const LONG: usize = vram::CHUNK / 2;
-// Nothing can be waited for in a recording.
-const _: () = assert!(FEW < LONG);
 
 impl OnGpu {
     /// An empty cache for the layers that are here.
@@ -47,42 +35,16 @@ impl OnGpu {
         Cache::new(&self.gpu, sizes.kv, self.layers.len(), sizes.heads.keys())
     }
 
-    /// Runs the layers on all parts' tokens, whose rows are in `work.states.x` unless they are looked up here; puts there
-    /// what comes out: all rows, or after the model's last layer those that are kept. With the head here, it is their
-    /// logits that come out, into `work.logits`, or the tokens chosen from them, into `work.choices`. All keys and values
-    /// are cached.
-    pub(crate) fn forward(
+    /// Makes room for a pass, also in the caches of its parts, and lists its inputs; gives where they will lie.
+    pub(super) fn prepare(
         &self,
+        pass: &Pass,
         parts: &mut [Part<'_>],
-        work: &mut Workspace,
-        rows: usize,
-        pool: &Pool,
-        between: &mut dyn FnMut() -> bool,
-    ) -> Result<(), Error> {
-        let Workspace {
-            spans,
-            turns,
-            states,
-            asking,
-            logits,
-            draws,
-            choices,
-            gpus,
-            steps,
-            ..
-        } = work;
-        let (rooms, steps) = (&mut gpus[self.stage], &mut steps[self.stage]);
-        let width = self.sizes.width;
-        let pass = Pass {
-            spans,
-            rows,
-            width,
-            last: self.sizes.layers - 1,
-            turns: None,
-            pool,
-        };
-        let kept = pass.kept(pass.last);
-        for (span, part) in spans.iter().zip(&mut *parts) {
+        turns: &Turns,
+        choosing: &Choosing,
+        rooms: &mut Rooms,
+    ) -> Result<Layout, Error> {
+        for (span, part) in pass.spans.iter().zip(&mut *parts) {
             let past = span.mask.past();
             let tokens = past + span.mask.new_tokens();
             part.kv.gpu(self.stage).grow(tokens, past)?;
@@ -91,48 +53,42 @@ impl OnGpu {
             .iter_mut()
             .map(|part| part.kv.gpu(self.stage).sequence());
         let sequences: Vec<_> = sequences.collect();
-        let choosing = Choosing::new(draws, self.head.is_some());
         let staged = &mut rooms.staged;
-        let layout = Layout::new(&pass, parts, &sequences, turns, &choosing.draws, staged);
-        self.make_room(rooms, &pass, &choosing)?;
+        let layout = Layout::new(pass, parts, &sequences, turns, &choosing.draws, staged);
+        self.make_room(rooms, pass, choosing)?;
+        Ok(layout)
+    }
+
+    /// The pass on this GPU, in the rooms that were made for it; its inputs are on their way there.
+    pub(super) fn begin<'a>(
+        &'a self,
+        pass: &'a Pass<'a>,
+        layout: &Layout,
+        choosing: &'a Choosing,
+        rooms: &'a Rooms,
+    ) -> Result<Run<'a>, Error> {
         let memory = rooms.first(Room::Inputs, rooms.staged.len());
         self.gpu.upload(&rooms.staged, memory)?;
-        let run = Run {
+        let kept = pass.kept(pass.last);
+        Ok(Run {
             on: self,
             device: &*self.gpu.device,
-            pass: &pass,
+            pass,
             rooms,
             inputs: layout.at(memory),
-            choosing: &choosing,
+            choosing,
             is_asked: self.sizes.top_query && self.has_last() && kept > 0,
-        };
-        if self.lookup.is_none() {
-            let x = &states.x[..rows * width];
-            self.gpu.upload(bytes_of(x), run.states(Room::X, rows))?;
-            if run.is_asked {
-                let to = run.states(Room::Asking, kept);
-                self.gpu.upload(bytes_of(asking), to)?;
-            }
-        }
-        match rows <= FEW {
-            true => run.ask_whole(steps, between)?,
-            false => run.ask(between)?,
-        }
-        let out = if self.has_last() { kept } else { rows };
-        self.gpu.said(match self.head {
-            // The tokens only went into the caches; what went wrong is told now.
-            _ if out == 0 => run.device.synchronize(),
-            Some(_) => run.fetch(draws, choices, logits),
-            None => {
-                let x = bytes_of_mut(&mut states.x[..out * width]);
-                run.device.download(run.states(Room::X, out), x)
-            }
         })
     }
 
-    /// The layers that are here, each with its number in the model.
-    fn numbered(&self) -> impl Iterator<Item = (usize, &Layer)> {
-        (self.first..).zip(&self.layers)
+    /// The numbers in the model of the layers that are here.
+    pub(super) fn numbers(&self) -> Range<usize> {
+        self.first..self.first + self.layers.len()
+    }
+
+    /// The model's `index`-th layer, which is here.
+    fn layer(&self, index: usize) -> &Layer {
+        &self.layers[index - self.first]
     }
 
     fn make_room(&self, rooms: &mut Rooms, pass: &Pass, choosing: &Choosing) -> Result<(), Error> {
@@ -196,7 +152,7 @@ impl OnGpu {
 }
 
 /// How tokens are chosen from the rows of logits here.
-struct Choosing {
+pub(super) struct Choosing {
     /// One a row; none if no token is chosen here.
     draws: Vec<DrawRow>,
     /// Whether any is drawn and not the likeliest.
@@ -205,7 +161,7 @@ struct Choosing {
 
 impl Choosing {
     /// For these rows, if there is a head to make logits.
-    fn new(draws: &[Option<Draw>], has_head: bool) -> Choosing {
+    pub(super) fn new(draws: &[Option<Draw>], has_head: bool) -> Choosing {
         let chooses = has_head && draws.iter().any(Option::is_some);
         let rows = draws.iter().filter(|_| chooses);
         let mut chosen = draws.iter().flatten();
@@ -219,9 +175,9 @@ impl Choosing {
     }
 }
 
-/// A pass under way.
-struct Run<'a> {
-    on: &'a OnGpu,
+/// A pass under way on a GPU.
+pub(super) struct Run<'a> {
+    pub(super) on: &'a OnGpu,
     device: &'a dyn Device,
     pass: &'a Pass<'a>,
     rooms: &'a Rooms,
@@ -233,12 +189,32 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// The first rows of hidden states in a room.
-    fn states(&self, room: Room, rows: usize) -> View<'_> {
+    pub(super) fn states(&self, room: Room, rows: usize) -> View<'_> {
         self.rooms.view(room, rows * self.on.sizes.width)
     }
 
+    /// Takes the rows that come out of the layers before, or were looked up, and those that the last layer's queries come
+    /// from, unless all of that is done here.
+    pub(super) fn take(&self, x: &[f32], asking: &[f32]) -> Result<(), Error> {
+        if self.on.lookup.is_some() {
+            return Ok(());
+        }
+        let (gpu, rows) = (&self.on.gpu, self.pass.rows);
+        let x = &x[..rows * self.on.sizes.width];
+        gpu.upload(bytes_of(x), self.states(Room::X, rows))?;
+        if self.is_asked {
+            let to = self.states(Room::Asking, self.pass.kept(self.pass.last));
+            gpu.upload(bytes_of(asking), to)?;
+        }
+        Ok(())
+    }
+
     /// Asks for all of it as a whole, which is recorded if there are more such passes.
-    fn ask_whole(&self, steps: &mut Steps, between: &mut dyn FnMut() -> bool) -> Result<(), Error> {
+    pub(super) fn ask_whole(
+        &self,
+        steps: &mut Steps,
+        between: &mut dyn FnMut() -> bool,
+    ) -> Result<(), Error> {
         if between() {
             return Err(Error::Halted);
         }
@@ -252,8 +228,13 @@ impl Run<'_> {
         };
         let mut ask = || {
             self.look_up()?;
-            let mut layers = self.on.numbered();
-            layers.try_for_each(|(index, layer)| self.layer(index, layer))?;
+            for index in self.on.numbers() {
+                self.first_half(index)?;
+                if self.pass.kept(index) > 0 {
+                    self.second_half(index)?;
+                    self.close(index)?;
+                }
+            }
             self.head()
         };
         steps.keep_for(&self.on.loaded, self.rooms.moves);
@@ -261,24 +242,33 @@ impl Run<'_> {
         self.on.gpu.said(asked)
     }
 
-    /// Asks for all of it, a layer at a time.
-    fn ask(&self, between: &mut dyn FnMut() -> bool) -> Result<(), Error> {
-        let gpu = &self.on.gpu;
-        gpu.said(self.look_up())?;
-        for (index, layer) in self.on.numbered() {
-            if self.pass.rows >= LONG {
-                gpu.said(self.device.synchronize())?;
+    /// Waits for all of it; brings the logits or tokens that are wanted, or else the rows that go on.
+    pub(super) fn finish(
+        &self,
+        draws: &[Option<Draw>],
+        choices: &mut Vec<Option<Choice>>,
+        logits: &mut Vec<f32>,
+        x: &mut [f32],
+    ) -> Result<(), Error> {
+        let kept = self.pass.kept(self.pass.last);
+        let out = if self.on.has_last() {
+            kept
+        } else {
+            self.pass.rows
+        };
+        self.on.gpu.said(match self.on.head {
+            // The tokens only went into the caches; what went wrong is told now.
+            _ if out == 0 => self.device.synchronize(),
+            Some(_) => self.fetch(draws, choices, logits),
+            None => {
+                let x = bytes_of_mut(&mut x[..out * self.on.sizes.width]);
+                self.device.download(self.states(Room::X, out), x)
             }
-            if between() {
-                return Err(Error::Halted);
-            }
-            gpu.said(self.layer(index, layer))?;
-        }
-        gpu.said(self.head())
+        })
     }
 
     /// Looks tokens up, if that is done here.
-    fn look_up(&self) -> Result<(), DeviceError> {
+    pub(super) fn look_up(&self) -> Result<(), DeviceError> {
         let (on, inputs) = (self.on, &self.inputs);
         let embedding = on.head.as_ref().and_then(Linear::whole);
         let (Some(lookup), Some(embedding)) = (&on.lookup, embedding) else {
@@ -301,10 +291,10 @@ impl Run<'_> {
         }
     }
 
-    /// Asks for the block, the model's `index`-th. Its rows are normed already, but for the first's, and those that come
-    /// out of it are normed for what comes next.
-    fn layer(&self, index: usize, layer: &Layer) -> Result<(), DeviceError> {
-        let (rows, kept) = (self.pass.rows, self.pass.kept(index));
+    /// Asks for the attention of the block, the model's `index`-th; what it gives is to be added up over the GPUs that
+    /// share the layer, if rows come out of it. Its rows are normed already, but for the first's.
+    pub(super) fn first_half(&self, index: usize) -> Result<(), DeviceError> {
+        let (layer, rows) = (self.on.layer(index), self.pass.rows);
         let x = self.states(Room::X, rows);
         let is_asked = self.is_asked && index == self.pass.last;
         if let (true, Some(norm)) = (is_asked, &self.on.norm) {
@@ -315,11 +305,13 @@ impl Run<'_> {
             let normed = self.states(Room::Normed, rows);
             layer.before[0].forward(self.device, Sum::of(x), normed)?;
         }
-        self.attention(index, layer, is_asked)?;
-        if kept == 0 {
-            return Ok(());
-        }
-        if kept < rows {
+        self.attention(index, layer, is_asked)
+    }
+
+    /// Asks for the sum after attention and for the feed-forward, whose part is to be added up, too.
+    pub(super) fn second_half(&self, index: usize) -> Result<(), DeviceError> {
+        let (layer, kept) = (self.on.layer(index), self.pass.kept(index));
+        if kept < self.pass.rows {
             // No later layer needs the other rows.
             self.gather(Room::X)?;
             if self.on.sizes.alpha.is_some() {
@@ -327,7 +319,12 @@ impl Run<'_> {
             }
         }
         self.sum(layer, 0, Some(&layer.before[1]), kept)?;
-        self.feed_forward(layer, kept)?;
+        self.feed_forward(layer, kept)
+    }
+
+    /// Asks for the sum after the feed-forward; its rows are normed for what comes next.
+    pub(super) fn close(&self, index: usize) -> Result<(), DeviceError> {
+        let (layer, kept) = (self.on.layer(index), self.pass.kept(index));
         self.sum(layer, 1, self.next(index), kept)
     }
 
@@ -459,7 +456,7 @@ impl Run<'_> {
     }
 
     /// The logits of the rows that are kept, and the tokens chosen from them, if the head is here.
-    fn head(&self) -> Result<(), DeviceError> {
+    pub(super) fn head(&self) -> Result<(), DeviceError> {
         let kept = self.pass.kept(self.pass.last);
         let (Some(head), 1..) = (&self.on.head, kept) else {
             return Ok(());

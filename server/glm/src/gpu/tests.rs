@@ -13,6 +13,7 @@ use std::sync::Arc;
 mod caches;
 mod stages;
 mod steps;
+mod together;
 
 const IDS: [u32; 12] = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8];
 const ROWS: [[u32; 12]; 2] = [

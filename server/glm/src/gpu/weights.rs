@@ -1,7 +1,8 @@
-//! What of a model is on one GPU: the weights of some layers, and of the head if the last is among them and all fits.
+//! What of a model is on one GPU: the weights of some layers or of a rank's part of them, and of the head if the last is
+//! among them and all fits.
 //!
 //! Takes a checkpoint, uploads each matrix in the type that it is stored in or is to be brought to, one at a time, so that
-//! the processor's memory never holds more than one of them.
+//! the processor's memory never holds more than one of them and what a rank has of it.
 
 use super::Gpu;
 use crate::{
@@ -12,9 +13,10 @@ use crate::{
         cuda::{self, Buffer, Device, DeviceError, Norm, Turns, View},
     },
     layer::Matrix,
+    ranks::Rank,
     vram::{Split, has_tiles, kv_type},
 };
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 /// A model's part on a GPU.
 pub(crate) struct OnGpu {
@@ -213,72 +215,18 @@ impl Linear {
 }
 
 /// Where tensors come from and go to.
-struct Loader<'a, 'b> {
-    gpu: &'a Gpu,
-    checkpoint: &'a Checkpoint<'b>,
-    config: &'a Config,
+pub(super) struct Loader<'a, 'b> {
+    /// One, or those that share each layer.
+    pub(super) gpus: &'a [Gpu],
+    /// What each of them has of a layer.
+    pub(super) ranks: &'a [Rank],
+    pub(super) checkpoint: &'a Checkpoint<'b>,
+    pub(super) config: &'a Config,
+    /// All heads of the model.
+    pub(super) heads: Grouped,
 }
 
 impl OnGpu {
-    /// Loads the layers of the split from `first` on, as a model's part of that number.
-    pub(super) fn load(
-        gpu: &Gpu,
-        checkpoint: &Checkpoint,
-        config: &Config,
-        heads: Grouped,
-        [stage, first]: [usize; 2],
-        split: Split,
-        progress: &dyn Fn(f32),
-    ) -> Result<OnGpu, Error> {
-        let loader = Loader {
-            gpu,
-            checkpoint,
-            config,
-        };
-        let end = first + split.layers;
-        let layer = |index| {
-            progress(index as f32 / config.layers as f32);
-            loader.layer(index, heads)
-        };
-        let head = split.head.then(|| loader.head()).transpose()?;
-        // Only a part that is all of the model takes tokens.
-        let embedding = head.as_ref().filter(|_| config.tied && first == 0);
-        let has_embedding = embedding.and_then(Linear::whole).is_some();
-        let on_gpu = OnGpu {
-            stage,
-            first,
-            lookup: has_embedding.then(|| loader.lookup()).transpose()?,
-            layers: (first..end).map(layer).collect::<Result<_, _>>()?,
-            norm: match end == config.layers {
-                true => Some(loader.norm("output_norm")?),
-                false => None,
-            },
-            head,
-            gpu: gpu.clone(),
-            loaded: Arc::default(),
-            sizes: Sizes {
-                layers: config.layers,
-                width: config.width,
-                inner: config.inner,
-                vocabulary: config.vocabulary,
-                heads,
-                kv: kv_type(config, gpu.kv),
-                positions: config.positions,
-                gated: config.gated,
-                activation: config.activation,
-                epsilon: config.epsilon,
-                alpha: match config.block {
-                    Block::DeepNorm { alpha } => Some(alpha),
-                    Block::PreNorm | Block::Sandwich => None,
-                },
-                top_query: config.top_query,
-            },
-        };
-        // What the driver has put off it says now.
-        gpu.said(gpu.device.synchronize())?;
-        Ok(on_gpu)
-    }
-
     /// The memory of its weights, always in the same order.
     fn buffers(&mut self) -> impl Iterator<Item = &mut Buffer> {
         let OnGpu {
@@ -340,41 +288,126 @@ impl OnGpu {
 }
 
 impl Loader<'_, '_> {
-    fn layer(&self, index: usize, sizes: Grouped) -> Result<Layer, Error> {
+    /// Loads the layers of the split from `first` on, for each GPU what its rank has of them, as a model's parts from that
+    /// number on.
+    pub(super) fn load(
+        &self,
+        [stage, first]: [usize; 2],
+        split: Split,
+        progress: &dyn Fn(f32),
+    ) -> Result<Vec<OnGpu>, Error> {
         let config = self.config;
-        let name = |part: &str| format!("blk.{index}.{part}");
-        let (width, inner) = (config.width, config.inner);
-        let norms = |[first, second]: [&str; 2]| {
-            Ok::<_, Error>([self.norm(&name(first))?, self.norm(&name(second))?])
-        };
-        let head_norm = |part: &str| {
-            let name = name(&format!("attn_{part}_norm.weight"));
-            self.vector(&name, sizes.head_size)
-        };
-        let fused = sizes.queries() + 2 * sizes.keys();
-        let (up, outputs) = match config.gated {
-            true => ("ffn_gate_up", 2 * inner),
-            false => ("ffn_up", inner),
-        };
-        let bias = config.linear_bias;
-        Ok(Layer {
-            before: norms(["attn_norm", "ffn_norm"])?,
-            after: match config.block {
-                Block::Sandwich => Some(norms(["attn_post_norm", "ffn_post_norm"])?),
-                Block::PreNorm | Block::DeepNorm { .. } => None,
-            },
-            query_key_value: self.linear(&name("attn_qkv"), fused, width, sizes.qkv_bias)?,
-            head_norms: match sizes.qk_norm {
-                true => Some([head_norm("q")?, head_norm("k")?]),
-                false => None,
-            },
-            output: self.linear(&name("attn_output"), width, sizes.queries(), bias)?,
-            up: self.linear(&name(up), outputs, width, bias)?,
-            down: self.linear(&name("ffn_down"), width, inner, bias)?,
-        })
+        let end = first + split.layers;
+        let mut heads = Vec::new();
+        for gpu in self.gpus.iter().take(usize::from(split.head)) {
+            heads.push(self.head(gpu)?);
+        }
+        let mut layers: Vec<Vec<Layer>> = self.gpus.iter().map(|_| Vec::new()).collect();
+        for index in first..end {
+            progress(index as f32 / config.layers as f32);
+            for (layers, layer) in layers.iter_mut().zip(self.layer(index)?) {
+                layers.push(layer);
+            }
+        }
+        let mut heads = heads.into_iter();
+        let parts = self.gpus.iter().zip(self.ranks).zip(layers);
+        let parts = parts.map(|((gpu, rank), layers)| {
+            let head = heads.next();
+            // Only a part that is all of the model takes tokens.
+            let is_all = first == 0 && self.gpus.len() == 1;
+            let embedding = head.as_ref().filter(|_| config.tied && is_all);
+            let has_embedding = embedding.and_then(Linear::whole).is_some();
+            let has_norm = end == config.layers && (rank.number == 0 || config.top_query);
+            let norm = has_norm.then(|| self.norm(gpu, "output_norm"));
+            let on_gpu = OnGpu {
+                stage: stage + rank.number,
+                first,
+                lookup: has_embedding.then(|| self.lookup(gpu)).transpose()?,
+                layers,
+                norm: norm.transpose()?,
+                head,
+                gpu: gpu.clone(),
+                loaded: Arc::default(),
+                sizes: Sizes {
+                    layers: config.layers,
+                    width: config.width,
+                    inner: rank.inner().len(),
+                    vocabulary: config.vocabulary,
+                    heads: rank.heads(self.heads),
+                    kv: kv_type(config, gpu.kv),
+                    positions: config.positions,
+                    gated: config.gated,
+                    activation: config.activation,
+                    epsilon: config.epsilon,
+                    alpha: match config.block {
+                        Block::DeepNorm { alpha } => Some(alpha),
+                        Block::PreNorm | Block::Sandwich => None,
+                    },
+                    top_query: config.top_query,
+                },
+            };
+            // What the driver has put off it says now.
+            gpu.said(gpu.device.synchronize())?;
+            Ok(on_gpu)
+        });
+        parts.collect()
     }
 
-    fn head(&self) -> Result<Linear, Error> {
+    /// What each GPU has of a layer.
+    fn layer(&self, index: usize) -> Result<Vec<Layer>, Error> {
+        let (config, sizes) = (self.config, self.heads);
+        let name = |part: &str| format!("blk.{index}.{part}");
+        let width = config.width;
+        let columns = |part: &str, inputs, cut: &dyn Fn(&Rank) -> Range<usize>| {
+            self.columns(&name(part), [width, inputs], cut, config.linear_bias)
+        };
+        let mixed = |rank: &Rank| rank.mixed(sizes);
+        let outputs = columns("attn_output", sizes.queries(), &mixed)?;
+        let downs = columns("ffn_down", config.inner, &Rank::inner)?;
+        let ranks = self.gpus.iter().zip(self.ranks).zip(outputs).zip(downs);
+        let layers = ranks.map(|(((gpu, rank), output), down)| {
+            let norms = |[first, second]: [&str; 2]| {
+                let norm = |part| self.norm(gpu, &name(part));
+                Ok::<_, Error>([norm(first)?, norm(second)?])
+            };
+            let head_norm = |part: &str| {
+                let name = name(&format!("attn_{part}_norm.weight"));
+                self.vector(gpu, &name, sizes.head_size)
+            };
+            let up = match config.gated {
+                true => "ffn_gate_up",
+                false => "ffn_up",
+            };
+            let rows = |part: &str, outputs: usize, runs: &[Range<usize>], bias: bool| {
+                self.rows(gpu, &name(part), [outputs, width], runs, bias)
+            };
+            let fused = sizes.queries() + 2 * sizes.keys();
+            let halves = if config.gated { 2 } else { 1 };
+            Ok(Layer {
+                before: norms(["attn_norm", "ffn_norm"])?,
+                after: match config.block {
+                    Block::Sandwich => Some(norms(["attn_post_norm", "ffn_post_norm"])?),
+                    Block::PreNorm | Block::DeepNorm { .. } => None,
+                },
+                query_key_value: rows("attn_qkv", fused, &rank.fused(sizes), sizes.qkv_bias)?,
+                head_norms: match sizes.qk_norm {
+                    true => Some([head_norm("q")?, head_norm("k")?]),
+                    false => None,
+                },
+                output,
+                up: rows(
+                    up,
+                    halves * config.inner,
+                    &rank.up(config),
+                    config.linear_bias,
+                )?,
+                down,
+            })
+        });
+        layers.collect()
+    }
+
+    fn head(&self, gpu: &Gpu) -> Result<Linear, Error> {
         let Config {
             width, vocabulary, ..
         } = *self.config;
@@ -382,14 +415,16 @@ impl Loader<'_, '_> {
             true => "token_embd",
             false => "output",
         };
-        self.linear(name, vocabulary, width, false)
+        let all = 0..vocabulary;
+        let all = std::slice::from_ref(&all);
+        self.rows(gpu, name, [vocabulary, width], all, false)
     }
 
-    fn lookup(&self) -> Result<Lookup, Error> {
+    fn lookup(&self, gpu: &Gpu) -> Result<Lookup, Error> {
         let table = |name: &str| {
             let (places, width) = (self.config.places(), self.config.width);
             let numbers = self.checkpoint.table(name, places, width)?;
-            self.gpu.filled(&numbers)
+            gpu.filled(&numbers)
         };
         let rows = match self.config.positions {
             Positions::Learned { rows } => rows,
@@ -404,7 +439,7 @@ impl Loader<'_, '_> {
         })
     }
 
-    fn norm(&self, name: &str) -> Result<Norm, Error> {
+    fn norm(&self, gpu: &Gpu, name: &str) -> Result<Norm, Error> {
         let Config { width, epsilon, .. } = *self.config;
         let numbers = |part| self.checkpoint.vector(&format!("{name}.{part}"), width);
         let weight = numbers("weight")?;
@@ -412,60 +447,93 @@ impl Loader<'_, '_> {
             NormKind::Layer => Some(numbers("bias")?),
             NormKind::Rms => None,
         };
-        let device = &*self.gpu.device;
-        self.gpu
-            .said(Norm::new(device, &weight, bias.as_deref(), epsilon))
+        let device = &*gpu.device;
+        gpu.said(Norm::new(device, &weight, bias.as_deref(), epsilon))
     }
 
-    fn vector(&self, name: &str, length: usize) -> Result<Buffer, Error> {
+    fn vector(&self, gpu: &Gpu, name: &str, length: usize) -> Result<Buffer, Error> {
         let numbers = self.checkpoint.vector(name, length)?;
-        self.gpu.filled(&numbers)
+        gpu.filled(&numbers)
     }
 
-    /// The matrix `name`.weight (outputs, inputs) and, if there is to be one, `name`.bias.
-    fn linear(
+    /// These runs of rows of the matrix `name`.weight (outputs, inputs) and, if there is to be one, of `name`.bias.
+    fn rows(
         &self,
+        gpu: &Gpu,
         name: &str,
-        outputs: usize,
-        inputs: usize,
+        [outputs, inputs]: [usize; 2],
+        runs: &[Range<usize>],
         bias: bool,
     ) -> Result<Linear, Error> {
         let weight = format!("{name}.weight");
-        let matrix = self.checkpoint.matrix(&weight, outputs, inputs)?;
-        let mut parts = Vec::new();
-        self.upload(&matrix, &mut parts)?;
-        Ok(Linear {
-            parts,
-            bias: match bias {
-                true => Some(self.vector(&format!("{name}.bias"), outputs)?),
-                false => None,
-            },
-            outputs,
-        })
+        let matrix = self.checkpoint.matrix_of(&weight, outputs, inputs, runs)?;
+        let bias = match bias {
+            true => {
+                let all = self.checkpoint.vector(&format!("{name}.bias"), outputs)?;
+                let mine = runs.iter().flat_map(|run| &all[run.clone()]).copied();
+                Some(gpu.filled(&mine.collect::<Vec<_>>())?)
+            }
+            false => None,
+        };
+        linear(gpu, &matrix, bias)
     }
 
-    fn upload(&self, matrix: &Matrix, parts: &mut Vec<Part>) -> Result<(), Error> {
-        let device = &*self.gpu.device;
-        let uploaded = match matrix {
-            Matrix::Packed(packed) => cuda::Matrix::packed(device, packed),
-            Matrix::Half(half) => cuda::Matrix::half(device, half),
-            Matrix::Float(float) => cuda::Matrix::float(device, float),
-            Matrix::Stack(stack) => {
-                return stack.iter().try_for_each(|part| self.upload(part, parts));
-            }
-            // They were found when their bytes were counted, before anything was loaded.
-            Matrix::Beside(_) => {
-                return Err(Error::Input(
-                    "a GPU multiplies by no such matrix".to_owned(),
-                ));
-            }
-        };
-        let last = parts.last();
-        let first = last.map_or(0, |part| part.first + part.matrix.outputs());
-        parts.push(Part {
-            matrix: self.gpu.said(uploaded)?,
-            first,
+    /// For each GPU its columns of the matrix `name`.weight (outputs, inputs), which is loaded once; `name`.bias, if there
+    /// is to be one, for the first alone, since what they give is added up.
+    fn columns(
+        &self,
+        name: &str,
+        [outputs, inputs]: [usize; 2],
+        cut: &dyn Fn(&Rank) -> Range<usize>,
+        bias: bool,
+    ) -> Result<Vec<Linear>, Error> {
+        let weight = format!("{name}.weight");
+        let matrix = self.checkpoint.matrix(&weight, outputs, inputs)?;
+        let ranks = self.gpus.iter().zip(self.ranks);
+        let parts = ranks.map(|(gpu, rank)| {
+            let mine = matrix.cut(cut(rank))?.ok_or_else(no_such_matrix)?;
+            let bias = match bias && rank.number == 0 {
+                true => Some(self.vector(gpu, &format!("{name}.bias"), outputs)?),
+                false => None,
+            };
+            linear(gpu, &mine, bias)
         });
-        Ok(())
+        parts.collect()
     }
+}
+
+/// Copies a matrix to a GPU.
+fn linear(gpu: &Gpu, matrix: &Matrix, bias: Option<Buffer>) -> Result<Linear, Error> {
+    let mut parts = Vec::new();
+    upload(gpu, matrix, &mut parts)?;
+    Ok(Linear {
+        parts,
+        bias,
+        outputs: matrix.size()?.0,
+    })
+}
+
+fn upload(gpu: &Gpu, matrix: &Matrix, parts: &mut Vec<Part>) -> Result<(), Error> {
+    let device = &*gpu.device;
+    let uploaded = match matrix {
+        Matrix::Packed(packed) => cuda::Matrix::packed(device, packed),
+        Matrix::Half(half) => cuda::Matrix::half(device, half),
+        Matrix::Float(float) => cuda::Matrix::float(device, float),
+        Matrix::Stack(stack) => {
+            return stack.iter().try_for_each(|part| upload(gpu, part, parts));
+        }
+        Matrix::Beside(_) => return Err(no_such_matrix()),
+    };
+    let last = parts.last();
+    let first = last.map_or(0, |part| part.first + part.matrix.outputs());
+    parts.push(Part {
+        matrix: gpu.said(uploaded)?,
+        first,
+    });
+    Ok(())
+}
+
+/// Of parts with scales of their own: those were found when bytes were counted, before anything was loaded.
+fn no_such_matrix() -> Error {
+    Error::Input("a GPU multiplies by no such matrix".to_owned())
 }

@@ -6,6 +6,7 @@
 //! `compile.py` makes of them what programs carry.
 
 mod activation;
+mod all_reduce;
 mod attention;
 mod choose;
 mod device;
@@ -23,6 +24,9 @@ mod sequences;
 pub(crate) mod testing;
 
 pub use activation::{activate, gate};
+#[cfg(any(test, feature = "fixture"))]
+pub(crate) use all_reduce::ThroughMemory;
+pub use all_reduce::{AllReduce, Failed};
 pub use attention::{attend, attention_room, has_size};
 pub use choose::{ChoiceRow, DrawRow, choice_room, choose};
 pub use device::{
@@ -30,6 +34,8 @@ pub use device::{
 };
 #[cfg(feature = "cuda")]
 pub use driver::Driver;
+#[cfg(feature = "cuda-nccl")]
+pub(crate) use driver::nccl::Nccl;
 pub use norm::{Norm, Sum, add};
 pub use product::{MANY_ROWS, Matrix, Places, Type, gather};
 pub use rotary::{HeadNorms, Turns, rotate_and_cache};

@@ -3,6 +3,7 @@
 //! Takes the numbers row by row, gives them back as they are.
 
 use super::Unpack;
+use std::ops::Range;
 
 /// A matrix (rows, columns) of f32 numbers.
 #[derive(Debug)]
@@ -24,6 +25,16 @@ impl FloatMatrix {
             rows,
             columns,
         }
+    }
+
+    /// Some of the columns.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub(crate) fn cut(&self, columns: Range<usize>) -> FloatMatrix {
+        let rows = self.numbers.chunks_exact(self.columns);
+        let numbers = rows.flat_map(|row| &row[columns.clone()]).copied();
+        FloatMatrix::new(numbers.collect(), self.rows, columns.len())
     }
 
     /// The numbers, row by row.

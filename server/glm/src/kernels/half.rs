@@ -5,6 +5,7 @@
 
 use super::Unpack;
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
+use std::ops::Range;
 
 /// Which 16-bit format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,16 @@ impl HalfMatrix {
             rows,
             columns,
         }
+    }
+
+    /// Some of the columns.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub(crate) fn cut(&self, columns: Range<usize>) -> HalfMatrix {
+        let rows = self.bits.chunks_exact(self.columns);
+        let bits = rows.flat_map(|row| &row[columns.clone()]).copied();
+        HalfMatrix::new(bits.collect(), self.kind, self.rows, columns.len())
     }
 
     /// Which format the numbers have.

@@ -29,6 +29,7 @@ mod file;
 
 use super::Unpack;
 use half::f16;
+use std::ops::Range;
 
 /// Outputs in a panel.
 pub(crate) const PANEL: usize = 16;
@@ -314,6 +315,28 @@ impl PackedMatrix {
             panels,
             scales,
         }
+    }
+
+    /// Some of the columns, which begin where a group does, and end where one does or with the last.
+    ///
+    /// # Panics
+    /// If they do not.
+    pub(crate) fn cut(&self, columns: Range<usize>) -> PackedMatrix {
+        let (inputs, size) = (self.packing.inputs(), self.packing.group());
+        let ends = columns.end.is_multiple_of(inputs) || columns.end == self.columns;
+        assert!(columns.start.is_multiple_of(inputs) && ends, "whole groups");
+        let groups = columns.start / inputs..columns.end.div_ceil(inputs);
+        let panels = (0..self.panel_count()).flat_map(|panel| {
+            let panel = &self.panel(panel)[groups.start * size..groups.end * size];
+            panel.iter().copied()
+        });
+        PackedMatrix::of_panels(
+            self.packing,
+            panels.collect(),
+            self.scales.clone(),
+            self.rows,
+            columns.len(),
+        )
     }
 
     /// Bytes of the panels of that many rows.

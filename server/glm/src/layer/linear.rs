@@ -8,7 +8,7 @@ use crate::{
     kernels::{FloatMatrix, HalfMatrix, PackedMatrix, Rows, Unpack, cpu},
     workspace::room,
 };
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 /// Products with what activations left over that make a fine one: 24 bits of each in all, as f32 has.
 const FINER: usize = 2;
@@ -178,6 +178,24 @@ impl Matrix {
         })
     }
 
+    /// Those of the inputs, which are whole blocks of what it is stored as; none of matrices beside one another.
+    pub(crate) fn cut(&self, inputs: Range<usize>) -> Result<Option<Matrix>, Error> {
+        if inputs == (0..self.size()?.1) {
+            return Ok(Some(self.clone()));
+        }
+        Ok(Some(match self {
+            Matrix::Packed(weight) => Matrix::Packed(Arc::new(weight.cut(inputs))),
+            Matrix::Half(weight) => Matrix::Half(Arc::new(weight.cut(inputs))),
+            Matrix::Float(weight) => Matrix::Float(Arc::new(weight.cut(inputs))),
+            Matrix::Stack(parts) => {
+                let parts = parts.iter().map(|part| part.cut(inputs.clone()));
+                let parts: Option<Vec<_>> = parts.collect::<Result<_, _>>()?;
+                return Ok(parts.map(Matrix::Stack));
+            }
+            Matrix::Beside(_) => return Ok(None),
+        }))
+    }
+
     /// Writes the row `id`, as an embedding looks it up; `out` has room for exactly the inputs. The id is below the
     /// matrix's outputs.
     pub(crate) fn row(&self, id: usize, out: &mut [f32]) -> Result<(), Error> {
@@ -332,6 +350,50 @@ mod tests {
             packed(Stored::Q8_0, 16),
         ];
         check(&Matrix::Stack(types), 51, 256, &integers(3 * 256));
+    }
+
+    /// Each type, cut where its blocks begin, beside what all of it gives.
+    #[test]
+    fn products_with_cut_inputs_add_up() {
+        let mut random = Random::new(6);
+        let (pool, mut products) = (cpu::Pool::new(2).unwrap(), Products::default());
+        let mut matrices = vec![
+            half(&mut random, 20, 512),
+            Matrix::Float(Arc::new(FloatMatrix::new(random.normal(20 * 512), 20, 512))),
+        ];
+        for stored in [
+            Stored::Q8_0,
+            Stored::Q4_0,
+            Stored::Q4K,
+            Stored::Q5K,
+            Stored::Q6K,
+            Stored::Int8,
+            Stored::Int4,
+        ] {
+            matrices.push(Matrix::Packed(Arc::new(random.packed(stored, 20, 512))));
+        }
+        matrices.push(Matrix::Stack(matrices[3..5].to_vec()));
+        let x = integers(3 * 512);
+        let mut multiply = |matrix: &Matrix, range: Range<usize>| {
+            let outputs = matrix.size().unwrap().0;
+            let x = Rows::new(&x, 512).columns(range.start, range.len());
+            let mut out = vec![f32::NAN; 3 * outputs];
+            matrix
+                .multiply(x, &[], &mut out, &mut products, &pool)
+                .unwrap();
+            out
+        };
+        for matrix in &matrices {
+            let mut sum = vec![0.0; 3 * matrix.size().unwrap().0];
+            for range in [0..256, 256..512] {
+                let part = matrix.cut(range.clone()).unwrap().unwrap();
+                let part = multiply(&part, range);
+                sum.iter_mut().zip(part).for_each(|(sum, x)| *sum += x);
+            }
+            reference::assert_close(&sum, &multiply(matrix, 0..512), 1e-5);
+        }
+        let beside = Matrix::Beside(vec![matrices[0].clone(), matrices[0].clone()]);
+        assert!(beside.cut(0..512).unwrap().is_none());
     }
 
     /// The makers' integers are multiplied with activations as they are.

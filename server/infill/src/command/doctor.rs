@@ -78,7 +78,7 @@ struct Model {
     window: usize,
     /// For the keys and values of one such text, in the processor's memory.
     cache_bytes: u64,
-    /// The same with all that a pass takes, if all of it is on a GPU.
+    /// The same with all that a pass takes, if all of it is on a GPU; the most of any, if several share every layer.
     gpu_bytes: Option<u64>,
     /// What keys and values would be of there, f16 or q8.
     gpu_cache: String,
@@ -91,7 +91,7 @@ struct Model {
 /// Layers of a model that are in one place.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct Share {
-    /// `cpu`, or a GPU's name.
+    /// `cpu`, or a GPU's name, or those that share the layers with a `+` between them.
     device: String,
     layers: usize,
     /// Whether what makes logits of the last layer's states is there, too.
@@ -146,7 +146,7 @@ fn look(flags: Choice, folder: &Path) -> Report {
         }
     };
     let (found, used) = gpus(&choice);
-    if let (Some(Chosen::Cuda(_)), Err(why)) = (&choice.device, &used) {
+    if let (Some(Chosen::Cuda(_) | Chosen::Together(_)), Err(why)) = (&choice.device, &used) {
         note.of(format!("{why}; the processor would run the model"), false);
     }
     let memory = machine::memory();
@@ -187,7 +187,7 @@ fn gpus(choice: &Choice) -> (Vec<GpuInfo>, Result<Vec<GpuInfo>, String>) {
     let found: Vec<GpuInfo> = all.iter().flatten().cloned().collect();
     let used = match choice.device.as_ref() {
         Some(Chosen::Cpu) => Err("the device cpu is chosen".to_owned()),
-        Some(Chosen::Cuda(numbers)) => {
+        Some(Chosen::Cuda(numbers) | Chosen::Together(numbers)) => {
             let numbered = |&number: &usize| match all.get(number) {
                 Some(Ok(info)) => Ok(info.clone()),
                 Some(Err(error)) => Err(error.to_string()),
@@ -238,7 +238,28 @@ fn model(choice: &Choice, gpus: &[GpuInfo], note: &mut Note) -> anyhow::Result<M
         }
     }
     let names: Vec<&str> = gpus.iter().map(|gpu| &*gpu.name).collect();
-    let runs_on = shares(info.config.layers, &names, &splits.unwrap_or_default());
+    let together = match (&choice.device, &splits) {
+        (Some(Chosen::Together(_)), Ok(_)) if !gpus.is_empty() => {
+            let found = Device::find_nccl();
+            let cut = found.and_then(|()| info.together(weights, kv, &spread));
+            if let Err(why) = &cut {
+                let text = format!("{why}; the GPUs would take consecutive layers");
+                note.of(text, false);
+            }
+            cut.ok()
+        }
+        _ => None,
+    };
+    let layers = info.config.layers;
+    let runs_on = match together {
+        Some(split) => shares(layers, &[&names.join(" + ")], &[split]),
+        None => shares(layers, &names, &splits.unwrap_or_default()),
+    };
+    let on_each = match together {
+        Some(_) => info.vram_together(weights, kv, gpus.len()),
+        None => vram.clone().map(|vram| vec![vram]),
+    };
+    let on_each = on_each.unwrap_or_default();
     // What of the weights is not on a GPU.
     let on_gpus: u64 = match &vram {
         Ok(vram) => {
@@ -260,7 +281,7 @@ fn model(choice: &Choice, gpus: &[GpuInfo], note: &mut Note) -> anyhow::Result<M
         weights_bytes: needed.weights,
         window,
         cache_bytes: needed.kv,
-        gpu_bytes: vram.ok().map(|vram| vram.total(window)),
+        gpu_bytes: on_each.iter().map(|vram| vram.total(window)).max(),
         gpu_cache: kv_refusal.map_or(kv, |_| KvType::F16).to_string(),
         cpu_bytes: needed.weights.saturating_sub(on_gpus),
         runs_on,

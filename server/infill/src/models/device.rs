@@ -33,25 +33,29 @@ pub fn place(
         Chosen::Cpu => Ok(Device::Cpu),
         Chosen::Auto => Device::all_cuda(vram),
         Chosen::Cuda(numbers) => Device::cuda(numbers, vram),
+        Chosen::Together(numbers) => Device::cuda_together(numbers, vram),
     };
     let open = |device: &Device| Model::open_telling(source, weights, device, progress);
     let opened = found.and_then(|device| open(&device.with_kv(kv)));
-    let (model, why) = match opened {
+    let on_cpu = |why: &str| format!("{why}; the processor runs the model");
+    let (model, note) = match opened {
         Ok(model) => {
-            let why = model.refusal().map(str::to_owned);
-            (model, why)
+            let in_turn = |why: &str| format!("{why}; the GPUs take consecutive layers");
+            let note = model.refusal().map(on_cpu);
+            let note = note.or_else(|| model.apart().map(in_turn));
+            (model, note)
         }
-        Err(error) if error.is_devices() => (open(&Device::Cpu)?, Some(error.to_string())),
+        Err(error) if error.is_devices() => (open(&Device::Cpu)?, Some(on_cpu(&error.to_string()))),
         Err(error) => return Err(error),
     };
-    let note = why.map(|why| format!("{why}; the processor runs the model"));
-    match (&note, &wish) {
-        (Some(note), Chosen::Cuda(_)) => tracing::warn!("{note}"),
-        (Some(note), _) => tracing::info!("{note}"),
-        (None, _) => tracing::info!("the model runs on {}", model.place()),
+    let is_by_name = matches!(wish, Chosen::Cuda(_) | Chosen::Together(_));
+    match &note {
+        Some(note) if is_by_name => tracing::warn!("{note}"),
+        Some(note) => tracing::info!("{note}"),
+        None => tracing::info!("the model runs on {}", model.place()),
     }
     // Who lets the program choose has got what it found.
-    let note = note.filter(|_| matches!(wish, Chosen::Cuda(_)));
+    let note = note.filter(|_| is_by_name);
     let note = note.or_else(|| kv_note(&model));
     Ok(Placed { model, note })
 }
@@ -79,15 +83,18 @@ mod tests {
 
     #[test]
     fn a_gpu_that_cannot_be_had_leaves_the_model_on_the_processor_and_says_why() {
-        let Placed { model, note } = placed(Some(Chosen::Cuda(vec![10_000])));
-        assert_eq!(model.place(), "cpu");
-        let note = note.unwrap();
-        assert!(
-            note.starts_with("cannot use the device cuda:10000: "),
-            "{note}"
-        );
-        assert!(note.ends_with("; the processor runs the model"), "{note}");
-        assert!(!note.contains('\n'), "{note}");
+        for wish in [
+            Chosen::Cuda(vec![10_000]),
+            Chosen::Together(vec![10_000, 10_001]),
+        ] {
+            let Placed { model, note } = placed(Some(wish));
+            assert_eq!(model.place(), "cpu");
+            let note = note.unwrap();
+            let named = "cannot use the device cuda:10000";
+            assert!(note.starts_with(named), "{note}");
+            assert!(note.ends_with("; the processor runs the model"), "{note}");
+            assert!(!note.contains('\n'), "{note}");
+        }
     }
 
     #[test]

@@ -62,26 +62,30 @@ pub enum Device {
     Cpu,
     /// The NVIDIA GPUs of these numbers, one if that holds the model.
     Cuda(Vec<usize>),
+    /// The NVIDIA GPUs of these numbers, on every layer together.
+    Together(Vec<usize>),
 }
 
 impl FromStr for Device {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Device, String> {
-        let numbered = || {
-            let numbers = name.strip_prefix("cuda:")?.split(',');
+        let numbered = |between: char| {
+            let numbers = name.strip_prefix("cuda:")?.split(between);
             let numbers: Vec<usize> = numbers.map(|one| one.parse().ok()).collect::<Option<_>>()?;
             // Nothing is taken twice from one GPU.
             let is_new = |(index, number)| !numbers[..index].contains(number);
             numbers.iter().enumerate().all(is_new).then_some(numbers)
         };
+        let in_turn = || numbered(',').map(Device::Cuda);
+        let together = || numbered('+').map(Device::Together);
         match name {
             "auto" => Ok(Device::Auto),
             "cpu" => Ok(Device::Cpu),
             "cuda" => Ok(Device::Cuda(vec![0])),
-            _ => numbered().map(Device::Cuda).ok_or_else(|| {
+            _ => in_turn().or_else(together).ok_or_else(|| {
                 format!(
-                    "there is no device `{name}`; there are auto, cpu and cuda:N, N from 0, or several as in cuda:0,1"
+                    "there is no device `{name}`; there are auto, cpu and cuda:N, N from 0, or several as in cuda:0,1, which take layers in turn, or cuda:0+1, which share every layer"
                 )
             }),
         }
@@ -231,6 +235,7 @@ mod tests {
             ("device = \"cuda\"", Device::Cuda(vec![0])),
             ("device = \"cuda:3\"", Device::Cuda(vec![3])),
             ("device = \"cuda:1,0\"", Device::Cuda(vec![1, 0])),
+            ("device = \"cuda:2+0+1\"", Device::Together(vec![2, 0, 1])),
         ] {
             let choice = parse(said).unwrap();
             assert_eq!(choice.device, Some(device));
@@ -244,6 +249,9 @@ mod tests {
             ("device = \"cuda:one\"\n", "infill.toml:1:"),
             ("device = \"cuda:0,\"\n", "infill.toml:1:"),
             ("device = \"cuda:1,1\"\n", "infill.toml:1:"),
+            ("device = \"cuda:1+1\"\n", "infill.toml:1:"),
+            ("device = \"cuda:0+\"\n", "infill.toml:1:"),
+            ("device = \"cuda:0+1,2\"\n", "infill.toml:1:"),
             ("vram = 0\n", "infill.toml:1:"),
             ("kv = \"q4\"\n", "infill.toml:1:"),
             ("kv = 8\n", "infill.toml:1:"),

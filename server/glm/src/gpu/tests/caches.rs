@@ -57,7 +57,7 @@ fn in_long_pieces(model: &Model) -> Vec<f32> {
         let chunk = Chunk {
             ids: &ids[range.clone()],
             positions: [&places[range.clone()], &places[range]],
-            prefix: 30,
+            prefix: 30.into(),
         };
         logits(model, chunk, &mut kv, Want::All)
     };
@@ -145,7 +145,7 @@ fn caches_are_cut_copied_and_grown() {
         let chunk = Chunk {
             ids: &ids[range.clone()],
             positions: [&places[range.clone()], &places[range]],
-            prefix: 0,
+            prefix: Prefix::default(),
         };
         logits(&gpu, chunk, kv, Want::Last)
     };

@@ -4,6 +4,9 @@
 //! words what is wrong and what to do. A machine without a driver is an error like any other: cudarc would panic there,
 //! so the driver's library is asked for first.
 
+#[cfg(feature = "cuda-nccl")]
+pub(crate) mod nccl;
+
 use super::{
     device::{Arg, Ask, Buffer, Device, DeviceError, Launch, Recording, View},
     ptx::ptx,
@@ -44,6 +47,8 @@ pub struct Driver {
 struct Card {
     context: Arc<CudaContext>,
     stream: Arc<CudaStream>,
+    /// Whether memory comes out of the driver's pools, in the order of the queue.
+    pooled: bool,
 }
 
 /// An allocation, freed when it is dropped.
@@ -96,7 +101,7 @@ impl Drop for Owner {
         // SAFETY: the address was given for this owner alone. What was asked for before and uses it comes before this
         // in the queue, or is waited for.
         let _ = unsafe {
-            match self.card.context.has_async_alloc() {
+            match self.card.pooled {
                 true => result::free_async(self.address, self.card.stream.cu_stream()),
                 false => {
                     let _ = result::stream::synchronize(self.card.stream.cu_stream());
@@ -164,6 +169,20 @@ impl Driver {
     /// # Errors
     /// If there is no driver, it is too old, there is no such GPU, or it is too old.
     pub fn open(number: usize) -> Result<Driver, Error> {
+        Driver::open_with(number, true)
+    }
+
+    /// The same, with memory that other GPUs' kernels reach, as NCCL's do: what comes out of a pool of the driver's they
+    /// do not.
+    ///
+    /// # Errors
+    /// As [`Driver::open`].
+    #[cfg(feature = "cuda-nccl")]
+    pub(crate) fn open_to_others(number: usize) -> Result<Driver, Error> {
+        Driver::open_with(number, false)
+    }
+
+    fn open_with(number: usize, pools: bool) -> Result<Driver, Error> {
         let none = |why: String| Error::NoDevice {
             device: format!("cuda:{number}"),
             why,
@@ -194,7 +213,11 @@ impl Driver {
         let module = unsafe { result::module::load_data(text.as_ptr().cast()) };
         let module = module.map_err(|error| none(format!("its kernels: {}", said(error))))?;
         Ok(Driver {
-            card: Arc::new(Card { context, stream }),
+            card: Arc::new(Card {
+                pooled: pools && context.has_async_alloc(),
+                context,
+                stream,
+            }),
             module,
             functions: Mutex::default(),
             number,
@@ -269,7 +292,7 @@ impl Device for Driver {
         let size = bytes.max(1);
         // SAFETY: what is at the address is nobody's until the buffer is.
         let address = unsafe {
-            match self.card.context.has_async_alloc() {
+            match self.card.pooled {
                 true => result::malloc_async(self.stream(), size),
                 false => result::malloc_sync(size),
             }

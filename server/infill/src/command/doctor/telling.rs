@@ -134,5 +134,11 @@ mod tests {
             said(&[(40, false), (0, false)]),
             "cuda:0: 40 of 40 layers, the processor: the head"
         );
+        let split = Split {
+            layers: 40,
+            head: true,
+        };
+        let shares = shares(40, &["cuda:0 + cuda:1"], &[split]);
+        assert_eq!(place(&shares[0], 40), "cuda:0 + cuda:1, all 40 layers");
     }
 }

@@ -1,7 +1,7 @@
 //! `infill model info [NAME|PATH]`: what a model is, how it is asked, and the memory it needs.
 
 use anyhow::anyhow;
-use glm::{Attention, Config, Info, KvType, Quant, Weights};
+use glm::{Attention, Config, Info, KvType, Quant, Vram, Weights};
 use serde_json::{Value, json};
 
 use super::say;
@@ -83,12 +83,20 @@ fn as_json(info: &Info, asked: &Asked) -> Value {
         let needed = info.memory(weights, 0).weights;
         let on_gpu = info.vram(weights, KvType::F16).ok();
         let on_gpu = on_gpu.map(|vram| vram.total(0));
-        json!({ "weights": name, "bytes": needed, "gpu_bytes": on_gpu })
+        let on_two = on_two(info, weights, |vram| vram.total(0));
+        json!({ "weights": name, "bytes": needed, "gpu_bytes": on_gpu, "two_gpus_bytes": on_two })
     });
     let kv = contexts(&info.config).into_iter().map(|tokens| {
         let needed = info.memory(Weights::AsStored, tokens).kv;
         let [f16, q8] = KV_TYPES.map(|kv| cached_on_gpu(info, kv, tokens));
-        json!({ "context": tokens, "bytes": needed, "gpu_bytes": f16, "gpu_q8_bytes": q8 })
+        let on_two = on_two(info, Weights::AsStored, |vram| vram.caches(tokens));
+        json!({
+            "context": tokens,
+            "bytes": needed,
+            "gpu_bytes": f16,
+            "gpu_q8_bytes": q8,
+            "two_gpus_bytes": on_two,
+        })
     });
     json!({
         "name": info.name,
@@ -145,27 +153,34 @@ fn as_text(info: &Info, asked: &Asked) -> String {
         asked.template,
         size(info.bytes),
     );
-    let line = |name: &str, bytes, on_gpu: &[u64]| {
-        let on_gpu = on_gpu.iter().map(|&bytes| format!(" {:>10}", size(bytes)));
-        let on_gpu: String = on_gpu.collect();
-        format!("  {name:10} {:>10}{on_gpu}\n", size(bytes))
+    let line = |name: &str, bytes, on_gpus: &[Option<u64>]| {
+        let on_gpus = on_gpus.iter().map(|bytes| {
+            let bytes = bytes.map(size).unwrap_or_default();
+            format!(" {bytes:>10}")
+        });
+        let on_gpus: String = on_gpus.collect();
+        let line = format!("  {name:10} {:>10}{on_gpus}", size(bytes));
+        format!("{}\n", line.trim_end())
     };
     let refused = info.vram(Weights::AsStored, KvType::F16).err();
     let on_gpu = match refused {
         Some(_) => "",
-        None => "; on a GPU, with all that a pass takes",
+        None => {
+            "; on a GPU, with all that a pass takes; on each of two that share every layer, if they can"
+        }
     };
     text.push_str(&format!("memory of the weights{on_gpu}\n"));
     for (name, weights) in TYPES {
         let vram = info.vram(weights, KvType::F16).ok();
         let needed = info.memory(weights, 0).weights;
-        let on_gpu: Vec<u64> = vram.iter().map(|vram| vram.total(0)).collect();
-        text.push_str(&line(name, needed, &on_gpu));
+        let on_one = vram.map(|vram| vram.total(0));
+        let on_two = on_two(info, weights, |vram| vram.total(0));
+        text.push_str(&line(name, needed, &[on_one, on_two]));
     }
     let on_gpu_as = match (&refused, info.kv_refusal(KvType::Q8)) {
         (Some(_), _) => "",
-        (None, Some(_)) => "; on a GPU, as f16",
-        (None, None) => "; on a GPU, as f16 and as q8",
+        (None, Some(_)) => "; on a GPU, as f16; on each of two, likewise",
+        (None, None) => "; on a GPU, as f16 and as q8; on each of two, as f16",
     };
     text.push_str(&format!(
         "memory of the keys and values of one sequence{on_gpu_as}\n"
@@ -173,15 +188,23 @@ fn as_text(info: &Info, asked: &Asked) -> String {
     for tokens in contexts(config) {
         let needed = info.memory(Weights::AsStored, tokens).kv;
         let types = KV_TYPES.into_iter();
-        let on_gpu: Vec<u64> = types
-            .filter_map(|kv| cached_on_gpu(info, kv, tokens))
+        let mut on_gpus: Vec<Option<u64>> = types
+            .map(|kv| cached_on_gpu(info, kv, tokens))
+            .filter(Option::is_some)
             .collect();
-        text.push_str(&line(&tokens.to_string(), needed, &on_gpu));
+        on_gpus.push(on_two(info, Weights::AsStored, |vram| vram.caches(tokens)));
+        text.push_str(&line(&tokens.to_string(), needed, &on_gpus));
     }
     if let Some(why) = refused {
         text.push_str(&format!("not on a GPU: {why}\n"));
     }
     text
+}
+
+/// The most that each of two GPUs needs that share every layer; none if the model cannot be cut for them.
+fn on_two(info: &Info, weights: Weights, needs: impl Fn(&Vram) -> u64) -> Option<u64> {
+    let vrams = info.vram_together(weights, KvType::F16, 2).ok()?;
+    vrams.iter().map(needs).max()
 }
 
 /// Weights of all tensors. Codes of four bits stand two in a column.

@@ -8,6 +8,9 @@ use crate::{
 };
 use std::{env, fs, path::Path, process::Command};
 
+#[cfg(all(feature = "cuda-nccl", target_os = "linux"))]
+mod nccl;
+
 /// What tells a child that it is one.
 const CHILD: &str = "INFILL_EMULATED_DRIVER";
 

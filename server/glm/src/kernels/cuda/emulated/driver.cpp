@@ -173,6 +173,9 @@ int cuStreamDestroy_v2(void*) {
 int cuStreamSynchronize(void*) {
     return unrecorded();
 }
+int cuStreamQuery(void*) {
+    return unrecorded();
+}
 int cuMemGetInfo_v2(std::size_t* free, std::size_t* total) {
     *free = *total = static_cast<std::size_t>(said("EMULATED_FREE", 1L << 30));
     return state();
