@@ -1,8 +1,8 @@
-//! What a model runs on: the processor, or GPUs beside it.
+//! What a model runs on: the processor, GPUs beside it, or Apple's GPU.
 //!
-//! Takes the numbers of GPUs, gives the device to open a model on, or why there is none and what to do about it.
+//! Takes names or the numbers of GPUs, gives the device to open a model on, or why there is none and what to do about it.
 
-use crate::{Error, gpu::Gpu};
+use crate::{Error, Metal, gpu::Gpu};
 
 /// What is left free of a GPU's memory, for the driver and for whoever draws the screen.
 const SPARE: u64 = 256 << 20;
@@ -16,6 +16,8 @@ pub enum Device {
     /// GPUs, and the processor for what does not fit there; only in builds with the feature `cuda`. The first that holds
     /// all of a model has it; else each in turn takes layers.
     Gpus(Vec<Gpu>),
+    /// Apple's GPU, for whole models; only in builds with the feature `metal`.
+    Metal(Metal),
 }
 
 /// An NVIDIA GPU as its driver describes it.
@@ -40,6 +42,35 @@ impl GpuInfo {
     pub fn room(&self, vram: Option<u64>) -> u64 {
         let free = self.free.saturating_sub(SPARE);
         vram.map_or(free, |vram| vram.min(free))
+    }
+}
+
+impl Device {
+    /// The GPUs that this build can use, as for [`Device::metal`] or [`Device::all_cuda`]: no machine has both.
+    ///
+    /// # Errors
+    /// As these.
+    pub fn any(vram: Option<u64>) -> Result<Device, Error> {
+        if cfg!(feature = "metal") {
+            Device::metal(vram)
+        } else {
+            Device::all_cuda(vram)
+        }
+    }
+
+    /// Apple's GPU, of whose memory a model may take at most `vram` bytes; without a bound, what the system recommends.
+    ///
+    /// # Errors
+    /// If this build has no `metal` feature, or the system has no such GPU.
+    pub fn metal(vram: Option<u64>) -> Result<Device, Error> {
+        #[cfg(feature = "metal")]
+        return Metal::open(vram).map(Device::Metal);
+        #[cfg(not(feature = "metal"))]
+        {
+            // There is nothing to bound.
+            let _ = vram;
+            Err(not_built(Metal::NAME, "metal"))
+        }
     }
 }
 
@@ -88,7 +119,8 @@ impl Device {
     /// Always: this build has no `cuda` feature.
     pub fn cuda(numbers: &[usize], _vram: Option<u64>) -> Result<Device, Error> {
         let names: Vec<String> = numbers.iter().map(usize::to_string).collect();
-        Err(not_built(&format!("cuda:{}", names.join(","))))
+        let device = format!("cuda:{}", names.join(","));
+        Err(not_built(&device, "cuda"))
     }
 
     /// All NVIDIA GPUs that can be used.
@@ -96,7 +128,7 @@ impl Device {
     /// # Errors
     /// Always: this build has no `cuda` feature.
     pub fn all_cuda(_vram: Option<u64>) -> Result<Device, Error> {
-        Err(not_built("cuda"))
+        Err(not_built("cuda", "cuda"))
     }
 
     /// Each NVIDIA GPU of this machine, or why it cannot be used.
@@ -104,15 +136,15 @@ impl Device {
     /// # Errors
     /// Always: this build has no `cuda` feature.
     pub fn gpus() -> Result<Vec<Result<GpuInfo, Error>>, Error> {
-        Err(not_built("cuda"))
+        Err(not_built("cuda", "cuda"))
     }
 }
 
-#[cfg(not(feature = "cuda"))]
-fn not_built(device: &str) -> Error {
+#[cfg(not(all(feature = "cuda", feature = "metal")))]
+fn not_built(device: &str, feature: &str) -> Error {
     Error::NoDevice {
         device: device.to_owned(),
-        why: "this program was built without it; build it with `--features cuda`".to_owned(),
+        why: format!("this program was built without it; build it with `--features {feature}`"),
     }
 }
 

@@ -4,7 +4,8 @@
 //! them as the caller says. What the tokens mean, and whether what is chosen is what comes next, is for others.
 
 use crate::{
-    Config, Device, Draw, Error, Guidance, KvCache, Source, Weights,
+    Config, Device, Draw, Error, Guidance, KvCache, Metal, Source, Weights,
+    candle::OnMetal,
     checkpoint::{Checkpoint, GgufTokenizer},
     gpu::Stages,
     kernels::{
@@ -39,6 +40,8 @@ pub struct Model {
     positions: Positions,
     /// The first layers, if they are on GPUs, and the head if all layers are.
     gpus: Option<Stages>,
+    /// All layers and the head, if they are on Apple's GPU.
+    metal: Option<OnMetal>,
     /// Why nothing is on the GPUs that were asked for.
     refusal: Option<String>,
     /// The layers after those on GPUs.
@@ -174,18 +177,26 @@ impl Model {
             progress(index as f32 / config.layers as f32);
             Layer::load(checkpoint, index, &config)
         };
-        let loaded = match device {
-            Device::Cpu => None,
-            Device::Gpus(gpus) => Some(Stages::load(gpus, checkpoint, &config, progress)?),
+        let (mut gpus, mut metal, mut refusal) = (None, None, None);
+        match device {
+            Device::Cpu => {}
+            Device::Gpus(them) => match Stages::load(them, checkpoint, &config, progress)? {
+                Ok(loaded) => gpus = Some(loaded),
+                Err(why) => refusal = Some(why),
+            },
+            Device::Metal(it) => match OnMetal::load(it, checkpoint, &config, progress)? {
+                Ok(loaded) => metal = Some(loaded),
+                Err(why) => refusal = Some(why),
+            },
+        }
+        let first = match metal {
+            Some(_) => config.layers,
+            None => gpus.as_ref().map_or(0, Stages::layers),
         };
-        let (gpus, refusal) = match loaded {
-            None => (None, None),
-            Some(Ok(gpus)) => (Some(gpus), None),
-            Some(Err(why)) => (None, Some(why)),
-        };
-        let first = gpus.as_ref().map_or(0, Stages::layers);
-        let has_head = !config.tied && !gpus.as_ref().is_some_and(Stages::is_whole);
-        let looks_up = !gpus.as_ref().is_some_and(Stages::looks_up);
+        let is_whole = metal.is_some() || gpus.as_ref().is_some_and(Stages::is_whole);
+        let has_head = !config.tied && !is_whole;
+        let looks_up = !gpus.as_ref().is_some_and(Stages::looks_up)
+            && !metal.as_ref().is_some_and(OnMetal::looks_up);
         let embedding = || matrix("token_embd.weight");
         let top_query = || table(checkpoint, "top_query_embd.weight", &config);
         Ok(Model {
@@ -206,6 +217,7 @@ impl Model {
             top_query: config.top_query.then(top_query).transpose()?,
             pool: Pool::new(threads(None)).map_err(Error::Threads)?,
             gpus,
+            metal,
             refusal,
             config,
         })
@@ -252,27 +264,30 @@ impl Model {
 
     /// Tokens of a prompt that are worth running in one pass; larger passes are hardly faster.
     pub fn chunk(&self) -> usize {
-        match self.gpus {
-            Some(_) => vram::CHUNK,
-            None => CHUNK,
+        match (&self.gpus, &self.metal) {
+            (None, None) => CHUNK,
+            _ => vram::CHUNK,
         }
     }
 
     /// Sequences that are worth running side by side; with more, memory is no longer what a pass waits for.
     pub fn side_by_side(&self) -> usize {
-        match self.gpus {
-            Some(_) => vram::SIDE_BY_SIDE,
-            None => SIDE_BY_SIDE,
+        match (&self.gpus, &self.metal) {
+            (None, None) => SIDE_BY_SIDE,
+            _ => vram::SIDE_BY_SIDE,
         }
     }
 
-    /// Bytes of caches that its device has room for; none if the processor's memory is to be bounded by others.
+    /// Bytes of caches that its device has room for; none if they are in the processor's memory, which others bound.
     pub fn kv_room(&self) -> Option<usize> {
         self.gpus.as_ref().map(Stages::kv_room)
     }
 
     /// What it runs on, for people: `cpu`, or the GPUs and how many of the layers.
     pub fn place(&self) -> String {
+        if self.metal.is_some() {
+            return Metal::NAME.to_owned();
+        }
         let Some(gpus) = &self.gpus else {
             return "cpu".to_owned();
         };
@@ -335,7 +350,8 @@ impl Model {
     /// An empty cache for a sequence of this model.
     pub fn kv(&self) -> KvCache {
         let gpus = self.gpus.as_ref().map_or_else(Vec::new, Stages::caches);
-        KvCache::new(&self.config, gpus)
+        let metal = self.metal.as_ref().map(OnMetal::cache);
+        KvCache::new(&self.config, gpus, metal)
     }
 
     /// Room for the passes of this model.
@@ -358,6 +374,12 @@ impl Model {
         self.check(parts)?;
         let rows = self.begin(parts, work)?;
         let mut first = 0;
+        if let Some(metal) = &self.metal {
+            metal.forward(parts, work, rows, &self.positions, &self.pool, between)?;
+            work.close();
+            parts.iter_mut().for_each(Part::count);
+            return Ok(());
+        }
         if let Some(gpus) = &self.gpus {
             if gpus.is_suspended() {
                 return Err(Error::Input("its weights are not on the GPU".to_owned()));

@@ -8,7 +8,7 @@ use super::{
     needs::{Need, Shape, needs},
     view::View,
 };
-use crate::{Config, Error, Split, Vram, Weights, vram::CACHED};
+use crate::{Config, Error, Split, Vram, Weights, candle, vram::CACHED};
 
 /// Numbers that are looked at together.
 const PANEL: usize = 1 << 20;
@@ -49,6 +49,8 @@ pub struct TensorInfo {
     pub held: u64,
     /// Bytes in a GPU's memory, likewise; none if a GPU cannot multiply by it.
     pub on_device: Option<u64>,
+    /// Bytes in the memory of Apple's GPU, likewise.
+    pub on_metal: Option<u64>,
 }
 
 /// Bytes that a model needs.
@@ -115,6 +117,23 @@ impl Info {
             }
         })
     }
+
+    /// Bytes that the model needs of the memory of Apple's GPU, its caches apart, with its matrices in the type of `weights`.
+    ///
+    /// # Errors
+    /// Why that GPU does not run it.
+    pub fn metal(&self, weights: Weights) -> Result<u64, String> {
+        candle::needed(&self.config, |need| {
+            let (rows, columns) = need.shape.matrix();
+            match Form::of(weights, &need.name, columns) {
+                Form::Stored => {
+                    let mut tensors = self.tensors.iter();
+                    tensors.find(|tensor| tensor.name == need.name)?.on_metal
+                }
+                form => load::converted_for_candle(form, rows, columns),
+            }
+        })
+    }
 }
 
 /// Reads what a checkpoint is. No weights are read, only headers and descriptions.
@@ -137,6 +156,7 @@ pub fn inspect(source: &Source) -> Result<Info, Error> {
                 bytes: view.bytes(),
                 held: load::held_as_stored(&view, columns, parts),
                 on_device: load::held_on_device(&view, columns, Form::Stored),
+                on_metal: load::held_by_candle(&view, columns, Form::Stored),
                 shape: view.shape,
                 name: need.name,
             });
