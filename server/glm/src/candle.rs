@@ -52,8 +52,11 @@ impl Metal {
 
     /// The first GPU that the system has, of whose memory a model may take at most `vram` bytes, and no more than the
     /// system recommends to a program.
+    ///
+    /// # Errors
+    /// If there is none.
     #[cfg(feature = "metal")]
-    pub(crate) fn open(vram: Option<u64>) -> Result<Metal, Error> {
+    pub fn open(vram: Option<u64>) -> Result<Metal, Error> {
         let none = |why: String| Error::NoDevice {
             device: Metal::NAME.to_owned(),
             why,
@@ -77,6 +80,15 @@ impl Metal {
         })
     }
 
+    /// The first GPU that the system has, of whose memory a model may take at most `vram` bytes.
+    ///
+    /// # Errors
+    /// Always: this build has no `metal` feature.
+    #[cfg(not(feature = "metal"))]
+    pub fn open(_vram: Option<u64>) -> Result<Metal, Error> {
+        Err(crate::device::not_built(Metal::NAME, "metal"))
+    }
+
     /// candle's processor device in its place, of which a model may take `room` bytes.
     #[cfg(any(test, feature = "fixture"))]
     pub(crate) fn emulated(room: u64) -> Metal {
@@ -96,6 +108,22 @@ impl Metal {
     /// Bytes that a model may take.
     pub fn room(&self) -> u64 {
         self.room
+    }
+
+    /// Whether a model has room there that needs so many bytes.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn fits(&self, needed: u64) -> Result<(), String> {
+        if needed <= self.room {
+            return Ok(());
+        }
+        Err(format!(
+            "the model does not fit on {}: it needs {} MiB and may take {}",
+            Metal::NAME,
+            needed.div_ceil(1 << 20),
+            self.room >> 20,
+        ))
     }
 
     /// What candle said, as an error of ours.

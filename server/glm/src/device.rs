@@ -63,14 +63,7 @@ impl Device {
     /// # Errors
     /// If this build has no `metal` feature, or the system has no such GPU.
     pub fn metal(vram: Option<u64>) -> Result<Device, Error> {
-        #[cfg(feature = "metal")]
-        return Metal::open(vram).map(Device::Metal);
-        #[cfg(not(feature = "metal"))]
-        {
-            // There is nothing to bound.
-            let _ = vram;
-            Err(not_built(Metal::NAME, "metal"))
-        }
+        Metal::open(vram).map(Device::Metal)
     }
 }
 
@@ -141,7 +134,7 @@ impl Device {
 }
 
 #[cfg(not(all(feature = "cuda", feature = "metal")))]
-fn not_built(device: &str, feature: &str) -> Error {
+pub(crate) fn not_built(device: &str, feature: &str) -> Error {
     Error::NoDevice {
         device: device.to_owned(),
         why: format!("this program was built without it; build it with `--features {feature}`"),

@@ -158,13 +158,8 @@ impl OnMetal {
         let Attention::Grouped(heads) = config.attention else {
             return Ok(Err("it has no heads".to_owned()));
         };
-        if needed > metal.room {
-            return Ok(Err(format!(
-                "the model does not fit on {}: it needs {} MiB and may take {}",
-                Metal::NAME,
-                needed.div_ceil(1 << 20),
-                metal.room >> 20,
-            )));
+        if let Err(why) = metal.fits(needed) {
+            return Ok(Err(why));
         }
         let loader = Loader {
             metal,

@@ -30,8 +30,9 @@ pub fn place(
     let wish = choice.device.clone().unwrap_or_default();
     let found = match &wish {
         Chosen::Cpu => Ok(Device::Cpu),
-        Chosen::Auto => Device::all_cuda(vram),
+        Chosen::Auto => Device::any(vram),
         Chosen::Cuda(numbers) => Device::cuda(numbers, vram),
+        Chosen::Metal => Device::metal(vram),
     };
     let open = |device: &Device| Model::open_telling(source, weights, device, progress);
     let opened = found.and_then(|device| open(&device));
@@ -45,12 +46,12 @@ pub fn place(
     };
     let note = why.map(|why| format!("{why}; the processor runs the model"));
     match (&note, &wish) {
-        (Some(note), Chosen::Cuda(_)) => tracing::warn!("{note}"),
-        (Some(note), _) => tracing::info!("{note}"),
+        (Some(note), Chosen::Auto) => tracing::info!("{note}"),
+        (Some(note), _) => tracing::warn!("{note}"),
         (None, _) => tracing::info!("the model runs on {}", model.place()),
     }
     // Who lets the program choose has got what it found.
-    let note = note.filter(|_| matches!(wish, Chosen::Cuda(_)));
+    let note = note.filter(|_| wish != Chosen::Auto);
     Ok(Placed { model, note })
 }
 
@@ -70,15 +71,19 @@ mod tests {
 
     #[test]
     fn a_gpu_that_cannot_be_had_leaves_the_model_on_the_processor_and_says_why() {
-        let Placed { model, note } = placed(Some(Chosen::Cuda(vec![10_000])));
-        assert_eq!(model.place(), "cpu");
-        let note = note.unwrap();
-        assert!(
-            note.starts_with("cannot use the device cuda:10000: "),
-            "{note}"
-        );
-        assert!(note.ends_with("; the processor runs the model"), "{note}");
-        assert!(!note.contains('\n'), "{note}");
+        let mut absent = vec![(Chosen::Cuda(vec![10_000]), "cuda:10000")];
+        if !cfg!(feature = "metal") {
+            absent.push((Chosen::Metal, "metal"));
+        }
+        for (device, name) in absent {
+            let Placed { model, note } = placed(Some(device));
+            assert_eq!(model.place(), "cpu");
+            let note = note.unwrap();
+            let said = format!("cannot use the device {name}: ");
+            assert!(note.starts_with(&said), "{note}");
+            assert!(note.ends_with("; the processor runs the model"), "{note}");
+            assert!(!note.contains('\n'), "{note}");
+        }
     }
 
     #[test]

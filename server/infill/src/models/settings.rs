@@ -52,13 +52,15 @@ pub struct Choice {
 /// What a model runs on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Device {
-    /// NVIDIA GPUs if this build can use them and their driver is there, one if that holds the model; else the processor.
+    /// The GPUs that this build can use, if there are any; else the processor.
     #[default]
     Auto,
     /// The processor.
     Cpu,
     /// The NVIDIA GPUs of these numbers, one if that holds the model.
     Cuda(Vec<usize>),
+    /// Apple's GPU.
+    Metal,
 }
 
 impl FromStr for Device {
@@ -76,9 +78,10 @@ impl FromStr for Device {
             "auto" => Ok(Device::Auto),
             "cpu" => Ok(Device::Cpu),
             "cuda" => Ok(Device::Cuda(vec![0])),
+            "metal" => Ok(Device::Metal),
             _ => numbered().map(Device::Cuda).ok_or_else(|| {
                 format!(
-                    "there is no device `{name}`; there are auto, cpu and cuda:N, N from 0, or several as in cuda:0,1"
+                    "there is no device `{name}`; there are auto, cpu, metal and cuda:N, N from 0, or several as in cuda:0,1"
                 )
             }),
         }
@@ -218,6 +221,7 @@ mod tests {
             ("device = \"auto\"", Device::Auto),
             ("device = \"cpu\"", Device::Cpu),
             ("device = \"cuda\"", Device::Cuda(vec![0])),
+            ("device = \"metal\"", Device::Metal),
             ("device = \"cuda:3\"", Device::Cuda(vec![3])),
             ("device = \"cuda:1,0\"", Device::Cuda(vec![1, 0])),
         ] {
@@ -230,6 +234,7 @@ mod tests {
             ("model = 1\n", "infill.toml:1:"),
             ("threads = 0\n", "infill.toml:1:"),
             ("device = \"tpu\"\n", "infill.toml:1:"),
+            ("device = \"metal:0\"\n", "infill.toml:1:"),
             ("device = \"cuda:one\"\n", "infill.toml:1:"),
             ("device = \"cuda:0,\"\n", "infill.toml:1:"),
             ("device = \"cuda:1,1\"\n", "infill.toml:1:"),

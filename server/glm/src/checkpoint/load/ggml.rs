@@ -10,7 +10,8 @@ use super::{
 use crate::{Error, kernels::HalfKind};
 use candle_core::quantized::GgmlDType;
 
-/// Rows of a matrix whose product candle forms four at a time: fewer would be read past their end.
+/// Super-blocks, whose products candle forms with four rows at a time on Apple's GPU; it would go past the end of others.
+const SUPER_BLOCK: usize = 256;
 const ROWS: usize = 4;
 
 /// Some rows of a matrix, all of its columns.
@@ -104,8 +105,8 @@ fn multiplied(kind: GgmlDType, rows: usize) -> GgmlDType {
     match kind {
         GgmlDType::F32 | GgmlDType::F16 | GgmlDType::BF16 => kind,
         GgmlDType::Q8_1 | GgmlDType::Q8K => GgmlDType::F16,
-        _ if rows.is_multiple_of(ROWS) => kind,
-        _ => GgmlDType::F16,
+        _ if kind.block_size() == SUPER_BLOCK && !rows.is_multiple_of(ROWS) => GgmlDType::F16,
+        _ => kind,
     }
 }
 
