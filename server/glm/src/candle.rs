@@ -194,7 +194,8 @@ pub(crate) fn needed(
     let fused = sizes.queries() + 2 * sizes.keys();
     let up = if config.gated { 3 } else { 2 } * config.inner;
     let row = 6 * config.width + 4 * fused + 2 * sizes.queries() + up;
-    let numbers = rows * row + SIDE_BY_SIDE * config.vocabulary + SCORE_BUFFERS * SCORES;
+    let scores = SCORES.min(rows * sizes.heads * config.context);
+    let numbers = rows * row + SIDE_BY_SIDE * config.vocabulary + SCORE_BUFFERS * scores;
     Ok(bytes.saturating_add(4 * numbers as u64))
 }
 
