@@ -185,15 +185,18 @@ fn what_keeps_the_server_from_serving_is_an_error_that_says_what_to_do() {
 #[test]
 fn what_the_server_can_do_without_is_a_problem_and_no_failure() {
     let place = Place::new();
-    let output = place.doctor(&["--device", "cuda:10000"]);
-    let said = text(&output);
-    assert!(output.status.success(), "{said}");
-    let problem = line(&said, "problem:");
-    assert!(
-        problem.ends_with("; the processor would run the model"),
-        "{problem}"
-    );
-    assert!(line(&said, "runs on").starts_with("the processor, all "));
+    // The program that is tested is built for no GPU.
+    for device in ["cuda:10000", "metal"] {
+        let output = place.doctor(&["--device", device]);
+        let said = text(&output);
+        assert!(output.status.success(), "{said}");
+        let problem = line(&said, "problem:");
+        assert!(
+            problem.ends_with("; the processor would run the model"),
+            "{problem}"
+        );
+        assert!(line(&said, "runs on").starts_with("the processor, all "));
+    }
 
     // A file where the store's folder is to be.
     fs::write(place.path().join("home/models"), "").unwrap();

@@ -31,11 +31,12 @@ pub use source::Source;
 pub use tokenizer::GgufTokenizer;
 
 pub(crate) use gguf::Value;
+pub(crate) use load::GgmlRows;
 pub(crate) use needs::{Need, Shape, needs};
 #[cfg(any(test, feature = "fixture"))]
 pub(crate) use write::{Part, header, pad};
 
-use crate::{Config, Error, KvType, Vram, Weights, layer::Matrix, ranks::Held};
+use crate::{Config, Error, KvType, Vram, Weights, candle, layer::Matrix, ranks::Held};
 use load::Form;
 use memmap2::{Mmap, UncheckedAdvice};
 use opened::{Described, Opened};
@@ -253,6 +254,35 @@ impl<'a> Checkpoint<'a> {
             }
         }
         Ok(all)
+    }
+
+    /// The matrix `name` (rows, columns) in types that candle multiplies by.
+    pub(crate) fn ggml(
+        &self,
+        name: &str,
+        rows: usize,
+        columns: usize,
+    ) -> Result<Vec<GgmlRows>, Error> {
+        let view = self.checked(name, rows, columns)?;
+        let form = Form::of(self.weights, name, columns);
+        let rows = load::ggml_rows(&view, columns, form, &|slab| self.release(slab))?;
+        self.release(&view);
+        rows.ok_or_else(|| self.bad_tensor(name, candle::NO_PRODUCT))
+    }
+
+    /// Bytes that the model needs of the memory of a device of candle's; the error says why it cannot run on one.
+    pub(crate) fn candle(&self, config: &Config) -> Result<Result<u64, String>, Error> {
+        let mut sizes = BTreeMap::new();
+        for need in needs(config) {
+            if let Shape::Matrix(rows, columns) = need.shape {
+                let view = self.checked(&need.name, rows, columns)?;
+                let form = Form::of(self.weights, &need.name, columns);
+                let bytes = load::held_by_candle(&view, columns, form);
+                sizes.insert(need.name, bytes);
+            }
+        }
+        let size = |need: &Need| sizes.get(&need.name).copied().flatten();
+        Ok(candle::needed(config, size))
     }
 
     /// The matrices `name`, one an expert, of (rows, columns) each.

@@ -1,9 +1,9 @@
-//! What a model runs on: the processor, or GPUs beside it.
+//! What a model runs on: the processor, GPUs beside it, or Apple's GPU.
 //!
-//! Takes the numbers of GPUs, gives the device to open a model on, or why there is none and what to do about it.
+//! Takes names or the numbers of GPUs, gives the device to open a model on, or why there is none and what to do about it.
 
 use crate::{
-    Error, KvType,
+    Error, KvType, Metal,
     gpu::{Gpu, Together},
 };
 
@@ -21,6 +21,8 @@ pub enum Device {
     Gpus(Vec<Gpu>),
     /// GPUs that work on every layer together, and the processor for what does not fit there; in turn if that cannot be.
     Together(Together),
+    /// Apple's GPU, for whole models; only in builds with the feature `metal`.
+    Metal(Metal),
 }
 
 /// An NVIDIA GPU as its driver describes it.
@@ -44,12 +46,22 @@ impl Device {
     /// The same, where caches are of this type on all of its GPUs, if heads allow.
     pub fn with_kv(mut self, kv: KvType) -> Device {
         let gpus: &mut [Gpu] = match &mut self {
-            Device::Cpu => &mut [],
+            Device::Cpu | Device::Metal(_) => &mut [],
             Device::Gpus(gpus) => gpus,
             Device::Together(together) => &mut together.gpus,
         };
         gpus.iter_mut().for_each(|gpu| gpu.kv = kv);
         self
+    }
+
+    /// What caches on its GPUs are to be of.
+    pub(crate) fn kv(&self) -> KvType {
+        let gpus: &[Gpu] = match self {
+            Device::Cpu | Device::Metal(_) => &[],
+            Device::Gpus(gpus) => gpus,
+            Device::Together(together) => &together.gpus,
+        };
+        gpus.first().map(|gpu| gpu.kv).unwrap_or_default()
     }
 }
 
@@ -58,6 +70,28 @@ impl GpuInfo {
     pub fn room(&self, vram: Option<u64>) -> u64 {
         let free = self.free.saturating_sub(SPARE);
         vram.map_or(free, |vram| vram.min(free))
+    }
+}
+
+impl Device {
+    /// The GPUs that this build can use, as for [`Device::metal`] or [`Device::all_cuda`]: no machine has both.
+    ///
+    /// # Errors
+    /// As these.
+    pub fn any(vram: Option<u64>) -> Result<Device, Error> {
+        if cfg!(feature = "metal") {
+            Device::metal(vram)
+        } else {
+            Device::all_cuda(vram)
+        }
+    }
+
+    /// Apple's GPU, of whose memory a model may take at most `vram` bytes; without a bound, what the system recommends.
+    ///
+    /// # Errors
+    /// If this build has no `metal` feature, or the system has no such GPU.
+    pub fn metal(vram: Option<u64>) -> Result<Device, Error> {
+        Metal::open(vram).map(Device::Metal)
     }
 }
 
@@ -123,7 +157,8 @@ impl Device {
     /// Always: this build has no `cuda` feature.
     pub fn cuda(numbers: &[usize], _vram: Option<u64>) -> Result<Device, Error> {
         let names: Vec<String> = numbers.iter().map(usize::to_string).collect();
-        Err(not_built(&format!("cuda:{}", names.join(","))))
+        let device = format!("cuda:{}", names.join(","));
+        Err(not_built(&device, "cuda"))
     }
 
     /// The same GPUs, to work on every layer together.
@@ -132,7 +167,7 @@ impl Device {
     /// Always: this build has no `cuda` feature.
     pub fn cuda_together(numbers: &[usize], _vram: Option<u64>) -> Result<Device, Error> {
         let names: Vec<String> = numbers.iter().map(usize::to_string).collect();
-        Err(not_built(&format!("cuda:{}", names.join("+"))))
+        Err(not_built(&format!("cuda:{}", names.join("+")), "cuda"))
     }
 
     /// Looks for what [`Device::cuda_together`] needs besides the GPUs.
@@ -140,7 +175,7 @@ impl Device {
     /// # Errors
     /// Always: this build has no `cuda` feature.
     pub fn find_nccl() -> Result<(), String> {
-        Err(not_built("cuda").to_string())
+        Err(not_built("cuda", "cuda").to_string())
     }
 
     /// All NVIDIA GPUs that can be used.
@@ -148,7 +183,7 @@ impl Device {
     /// # Errors
     /// Always: this build has no `cuda` feature.
     pub fn all_cuda(_vram: Option<u64>) -> Result<Device, Error> {
-        Err(not_built("cuda"))
+        Err(not_built("cuda", "cuda"))
     }
 
     /// Each NVIDIA GPU of this machine, or why it cannot be used.
@@ -156,15 +191,15 @@ impl Device {
     /// # Errors
     /// Always: this build has no `cuda` feature.
     pub fn gpus() -> Result<Vec<Result<GpuInfo, Error>>, Error> {
-        Err(not_built("cuda"))
+        Err(not_built("cuda", "cuda"))
     }
 }
 
-#[cfg(not(feature = "cuda"))]
-fn not_built(device: &str) -> Error {
+#[cfg(not(all(feature = "cuda", feature = "metal")))]
+pub(crate) fn not_built(device: &str, feature: &str) -> Error {
     Error::NoDevice {
         device: device.to_owned(),
-        why: "this program was built without it; build it with `--features cuda`".to_owned(),
+        why: format!("this program was built without it; build it with `--features {feature}`"),
     }
 }
 

@@ -4,8 +4,8 @@
 //! the model's answers mean nothing; they are the same every time.
 
 use crate::{
-    Activation, Architecture, Attention, Block, Config, Device, Experts, Grouped, Latent, Model,
-    Norm, Pairs, PartA, Positions, Rotary, Source, Yarn,
+    Activation, Architecture, Attention, Block, Config, Device, Experts, Grouped, Latent, Metal,
+    Model, Norm, Pairs, PartA, Positions, Rotary, Source, Yarn,
     checkpoint::{Part, Shape, header, needs, pad},
     config::{Pair, pairs},
     gpu::{Gpu, Together, faulty::Faulty},
@@ -145,6 +145,13 @@ pub fn together(rooms: &[u64]) -> (Device, Vec<Switch>) {
         all_reduce: Ok(Arc::new(ThroughMemory::new(devices))),
     };
     (Device::Together(together), switches)
+}
+
+/// candle's processor device in the place of Apple's GPU, and what makes it fail.
+pub fn metal(room: u64) -> (Device, Switch) {
+    let metal = Metal::emulated(room);
+    let switch = metal.switch();
+    (Device::Metal(metal), switch)
 }
 
 /// One small model of every member of the family, and of every choice that a member leaves open: the least sizes at

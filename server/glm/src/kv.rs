@@ -5,7 +5,7 @@
 //! keep, cut or drop a cache is the engine's business.
 
 use crate::{
-    Attention, Config, gpu,
+    Attention, Config, candle, gpu,
     kernels::{
         Rows,
         cpu::{Keys, room_for},
@@ -22,11 +22,17 @@ pub struct KvCache {
     layers: Vec<LayerCache>,
     /// The layers on GPUs, one part a GPU.
     gpus: Vec<gpu::Cache>,
+    /// All layers, if they are on Apple's GPU.
+    metal: Option<candle::Cache>,
 }
 
 impl KvCache {
-    /// An empty cache; with `gpus` for the layers that are there.
-    pub(crate) fn new(config: &Config, gpus: Vec<gpu::Cache>) -> KvCache {
+    /// An empty cache; with `gpus` or `metal` for the layers that are there.
+    pub(crate) fn new(
+        config: &Config,
+        gpus: Vec<gpu::Cache>,
+        metal: Option<candle::Cache>,
+    ) -> KvCache {
         let layer = || LayerCache {
             cached: match config.attention {
                 Attention::Grouped(_) => Cached::Heads {
@@ -44,6 +50,7 @@ impl KvCache {
             },
             layers: std::iter::repeat_with(layer).take(config.layers).collect(),
             gpus,
+            metal,
         }
     }
 
@@ -71,6 +78,9 @@ impl KvCache {
         self.length = length;
         for (gpu, other) in self.gpus.iter_mut().zip(&other.gpus) {
             gpu.copy(other, length);
+        }
+        if let (Some(metal), Some(other)) = (&mut self.metal, &other.metal) {
+            metal.copy(other, length);
         }
         let numbers = length * self.width;
         for (layer, other) in self.layers.iter_mut().zip(&other.layers) {
@@ -107,7 +117,8 @@ impl KvCache {
             Cached::Latent { rows } => rows.capacity() * size_of::<f32>(),
         };
         let on_gpus = self.gpus.iter().map(gpu::Cache::bytes).sum::<usize>();
-        self.layers.iter().map(bytes).sum::<usize>() + on_gpus
+        let on_metal = self.metal.as_ref().map_or(0, candle::Cache::bytes);
+        self.layers.iter().map(bytes).sum::<usize>() + on_gpus + on_metal
     }
 
     /// The layers on the GPU of that number among the model's.
@@ -117,6 +128,16 @@ impl KvCache {
     pub(crate) fn gpu(&mut self, stage: usize) -> &mut gpu::Cache {
         // A cache is run in the model that it was made for, and that gives it a part for each of its GPUs.
         &mut self.gpus[stage]
+    }
+
+    /// All layers, on Apple's GPU.
+    ///
+    /// # Panics
+    /// If the cache was made for a model that is not there.
+    pub(crate) fn metal(&mut self) -> &mut candle::Cache {
+        // As for [`KvCache::gpu`].
+        let metal = self.metal.as_mut();
+        metal.expect("a cache is run in the model that it was made for")
     }
 
     pub(crate) fn layer(&mut self, index: usize) -> &mut LayerCache {

@@ -2,10 +2,11 @@
 //!
 //! Takes a GGUF checkpoint and token ids with their two positions, gives logits, or tokens chosen from them. Read
 //! [`Model::forward`] first: it goes from the ids to the logits, and each step is one file. What runs is our own kernels
-//! ([`kernels`]) on plain slices; candle-core reads and converts the quantized types.
+//! ([`kernels`]) on plain slices; candle-core reads and converts the quantized types, and runs whole models on Apple's GPUs.
 //!
 //! Does not know what a token means, what a prompt is, or when to stop: `vocab`, `prompt` and `engine` do.
 
+mod candle;
 pub mod checkpoint;
 mod choice;
 mod config;
@@ -25,6 +26,7 @@ mod vram;
 mod weights;
 mod workspace;
 
+pub use candle::Metal;
 pub use checkpoint::{GgufTokenizer, Info, Memory, Source, TensorInfo, inspect, quantize, verify};
 pub use choice::{Choice, Draw, choose, greedy};
 pub use config::{

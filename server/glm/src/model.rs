@@ -4,7 +4,8 @@
 //! them as the caller says. What the tokens mean, and whether what is chosen is what comes next, is for others.
 
 use crate::{
-    Config, Device, Draw, Error, Guidance, KvCache, KvType, PartA, Source, Weights,
+    Config, Device, Draw, Error, Guidance, KvCache, KvType, Metal, PartA, Source, Weights,
+    candle::OnMetal,
     checkpoint::{Checkpoint, GgufTokenizer},
     gpu::{Stages, Together},
     kernels::{
@@ -39,6 +40,8 @@ pub struct Model {
     positions: Positions,
     /// The first layers, if they are on GPUs, and the head if all layers are.
     gpus: Option<Stages>,
+    /// All layers and the head, if they are on Apple's GPU.
+    metal: Option<OnMetal>,
     /// Why nothing is on the GPUs that were asked for.
     refusal: Option<String>,
     /// What caches on GPUs are of, and why it is not what was asked for.
@@ -176,30 +179,37 @@ impl Model {
             progress(index as f32 / config.layers as f32);
             Layer::load(checkpoint, index, &config)
         };
-        let loaded = match device {
+        let (mut gpus, mut metal, mut refusal) = (None, None, None);
+        let stages = match device {
             Device::Cpu => None,
-            Device::Gpus(gpus) => {
-                let loaded = Stages::load(gpus, None, checkpoint, &config, progress);
-                Some(loaded?)
+            Device::Gpus(gpus) => Some((gpus, None)),
+            Device::Together(Together { gpus, all_reduce }) => Some((gpus, Some(all_reduce))),
+            Device::Metal(it) => {
+                match OnMetal::load(it, checkpoint, &config, progress)? {
+                    Ok(loaded) => metal = Some(loaded),
+                    Err(why) => refusal = Some(why),
+                }
+                None
             }
-            Device::Together(Together { gpus, all_reduce }) => {
-                let all_reduce = Some(all_reduce);
-                let loaded = Stages::load(gpus, all_reduce, checkpoint, &config, progress);
-                Some(loaded?)
+        };
+        if let Some((them, all_reduce)) = stages {
+            match Stages::load(them, all_reduce, checkpoint, &config, progress)? {
+                Ok(loaded) => gpus = Some(loaded),
+                Err(why) => refusal = Some(why),
             }
+        }
+        let kv = match gpus {
+            Some(_) => device.kv(),
+            None => KvType::default(),
         };
-        let (gpus, refusal) = match loaded {
-            None => (None, None),
-            Some(Ok(gpus)) => (Some(gpus), None),
-            Some(Err(why)) => (None, Some(why)),
+        let first = match metal {
+            Some(_) => config.layers,
+            None => gpus.as_ref().map_or(0, Stages::layers),
         };
-        let kv = match (device, &gpus) {
-            (Device::Gpus(wanted), Some(_)) => wanted.first().map(|gpu| gpu.kv).unwrap_or_default(),
-            _ => KvType::default(),
-        };
-        let first = gpus.as_ref().map_or(0, Stages::layers);
-        let has_head = !config.tied && !gpus.as_ref().is_some_and(Stages::is_whole);
-        let looks_up = !gpus.as_ref().is_some_and(Stages::looks_up);
+        let is_whole = metal.is_some() || gpus.as_ref().is_some_and(Stages::is_whole);
+        let has_head = !config.tied && !is_whole;
+        let looks_up = !gpus.as_ref().is_some_and(Stages::looks_up)
+            && !metal.as_ref().is_some_and(OnMetal::looks_up);
         let embedding = || matrix("token_embd.weight");
         let top_query = || table(checkpoint, "top_query_embd.weight", &config);
         Ok(Model {
@@ -220,6 +230,7 @@ impl Model {
             top_query: config.top_query.then(top_query).transpose()?,
             pool: Pool::new(threads(None)).map_err(Error::Threads)?,
             gpus,
+            metal,
             refusal,
             kv: vram::kv_type(&config, kv),
             kv_refusal: vram::kv_refusal(&config, kv),
@@ -268,27 +279,30 @@ impl Model {
 
     /// Tokens of a prompt that are worth running in one pass; larger passes are hardly faster.
     pub fn chunk(&self) -> usize {
-        match self.gpus {
-            Some(_) => vram::CHUNK,
-            None => CHUNK,
+        match (&self.gpus, &self.metal) {
+            (None, None) => CHUNK,
+            _ => vram::CHUNK,
         }
     }
 
     /// Sequences that are worth running side by side; with more, memory is no longer what a pass waits for.
     pub fn side_by_side(&self) -> usize {
-        match self.gpus {
-            Some(_) => vram::SIDE_BY_SIDE,
-            None => SIDE_BY_SIDE,
+        match (&self.gpus, &self.metal) {
+            (None, None) => SIDE_BY_SIDE,
+            _ => vram::SIDE_BY_SIDE,
         }
     }
 
-    /// Bytes of caches that its device has room for; none if the processor's memory is to be bounded by others.
+    /// Bytes of caches that its device has room for; none if they are in the processor's memory, which others bound.
     pub fn kv_room(&self) -> Option<usize> {
         self.gpus.as_ref().map(Stages::kv_room)
     }
 
     /// What it runs on, for people: `cpu`, or the GPUs and how many of the layers.
     pub fn place(&self) -> String {
+        if self.metal.is_some() {
+            return Metal::NAME.to_owned();
+        }
         let Some(gpus) = &self.gpus else {
             return "cpu".to_owned();
         };
@@ -367,7 +381,8 @@ impl Model {
     /// An empty cache for a sequence of this model.
     pub fn kv(&self) -> KvCache {
         let gpus = self.gpus.as_ref().map_or_else(Vec::new, Stages::caches);
-        KvCache::new(&self.config, gpus)
+        let metal = self.metal.as_ref().map(OnMetal::cache);
+        KvCache::new(&self.config, gpus, metal)
     }
 
     /// Room for the passes of this model.
@@ -390,6 +405,12 @@ impl Model {
         self.check(parts)?;
         let rows = self.begin(parts, work)?;
         let mut first = 0;
+        if let Some(metal) = &self.metal {
+            metal.forward(parts, work, rows, &self.positions, &self.pool, between)?;
+            work.close();
+            parts.iter_mut().for_each(Part::count);
+            return Ok(());
+        }
         if let Some(gpus) = &self.gpus {
             if gpus.is_suspended() {
                 return Err(Error::Input("its weights are not on the GPU".to_owned()));

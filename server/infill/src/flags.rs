@@ -82,8 +82,8 @@ pub struct ModelArgs {
     /// Most tokens of text around the cursor that it reads
     #[arg(long, value_name = "TOKENS", value_parser = from_one)]
     pub window: Option<usize>,
-    /// What to run it on: auto, cpu, cuda:N or several as in cuda:0,1, which take layers in turn, or cuda:0+1, which share
-    /// every layer; auto is what GPUs there are that this build can use, one if that is enough
+    /// What to run it on: auto, cpu, metal, cuda:N or several as in cuda:0,1, which take layers in turn, or cuda:0+1,
+    /// which share every layer; auto is what GPUs there are that this build can use, one if that is enough
     #[arg(long)]
     pub device: Option<Device>,
     /// Most memory of each GPU that it may take; layers that do not fit run on the processor

@@ -190,6 +190,58 @@ fn an_urgent_job_within_a_pass_finds_the_device_lost() {
     assert_eq!(engine.place(), "cpu");
 }
 
+/// Apple's GPU, for which candle's processor device stands.
+#[test]
+fn jobs_go_on_where_a_lost_gpu_of_apples_left_them() {
+    let config = Config {
+        context: 96,
+        ..fixture::members()[3]
+    };
+    let (device, switch) = fixture::metal(1 << 30);
+    let placed = Placed::on("metal", config, Care::default(), &device, switch);
+    let engine = &placed.engine;
+    assert_eq!(engine.place(), "metal");
+    let job = |document, ids: &[u32]| job(&placed.config, Class::Batch, document, ids, &[]);
+    let before = job(1, &[1, 2, 3, 4, 5, 6]);
+    check(
+        &answer(engine, before.clone()),
+        &placed.plain(&before),
+        "on the GPU",
+    );
+    let (watch, held, go) = holding();
+    let first = job(2, &[9, 8, 7, 6, 5]);
+    let (_first, answers) = submit(engine, first.clone(), watch);
+    held.recv_timeout(PATIENCE).unwrap();
+    placed.switch.lose_after(3);
+    go.send(()).unwrap();
+    let answer = answers.recv_timeout(PATIENCE).unwrap();
+    let plain = placed.plain(&first);
+    assert_eq!((answer.ids, answer.ended), (plain.ids, plain.ended));
+    assert_eq!(engine.place(), "cpu");
+    let trouble = engine.trouble().unwrap();
+    assert!(
+        trouble.contains("the device metal failed")
+            && trouble.ends_with("the processor runs the model now"),
+        "{trouble}"
+    );
+}
+
+/// Its memory is the processor's, too, so nothing is gained by moving weights.
+#[test]
+fn weights_stay_on_an_idle_gpu_of_apples() {
+    let config = Config {
+        context: 96,
+        ..fixture::members()[3]
+    };
+    let bytes = fixture::gguf(&config, fixture::Weights::F32, 1, None).leak();
+    let (device, _) = fixture::metal(1 << 30);
+    let mut model = Model::open(&Source::Static(bytes), Weights::AsStored, &device).unwrap();
+    assert!(!model.can_suspend());
+    model.suspend().unwrap();
+    assert!(!model.is_suspended());
+    assert_eq!((model.place().as_str(), model.kv_room()), ("metal", None));
+}
+
 #[test]
 fn a_full_device_is_left_for_the_processor() {
     let placed = Placed::new("full");

@@ -9,7 +9,7 @@ use crate::harness::{
     submit,
 };
 use engine::{Cancel, Class, Counters, Ended, Engine, Job};
-use glm::{Config, Model, PartA, Source, Weights, fixture};
+use glm::{Config, Device, Model, PartA, Source, Weights, fixture};
 use std::time::Duration;
 
 enum Step {
@@ -281,6 +281,17 @@ fn of_models_with_experts_and_latents() {
 #[test]
 #[ignore = "takes minutes"]
 fn of_a_model_on_a_gpu() {
+    check_on(|| fixture::gpu(1 << 30).0);
+}
+
+/// Apple's, for which candle's processor device stands; it sums in another order.
+#[test]
+fn of_a_model_on_a_gpu_of_apples() {
+    check_on(|| fixture::metal(1 << 30).0);
+}
+
+/// A causal model and one with a prefix, on a device.
+fn check_on(device: impl Fn() -> Device) {
     let causal = Config {
         context: 420,
         ..fixture::members()[3]
@@ -289,9 +300,8 @@ fn of_a_model_on_a_gpu() {
     for (config, seeds) in [(causal, 10..18), (prefix, 0..8)] {
         check_models(&config, seeds, || {
             let bytes = fixture::gguf(&config, fixture::Weights::F32, 1, None).leak();
-            let (device, _) = fixture::gpu(1 << 30);
             let source = Source::Static(bytes);
-            let model = Model::open(&source, Weights::AsStored, &device);
+            let model = Model::open(&source, Weights::AsStored, &device());
             model.expect("the fixture writes what is read")
         });
     }

@@ -9,7 +9,7 @@ use super::{
     view::View,
 };
 use crate::{
-    Config, Error, KvType, Split, Vram, Weights,
+    Config, Error, KvType, Split, Vram, Weights, candle,
     ranks::{Held, Ranks},
     vram::{self, CACHED},
 };
@@ -55,6 +55,8 @@ pub struct TensorInfo {
     pub on_device: Option<u64>,
     /// Numbers of a row that are packed together in memory, likewise.
     pub block: usize,
+    /// Bytes in the memory of Apple's GPU, likewise.
+    pub on_metal: Option<u64>,
 }
 
 /// Bytes that a model needs.
@@ -166,6 +168,23 @@ impl Info {
             block: form.block(stored.map_or(1, |tensor| tensor.block)),
         }
     }
+
+    /// Bytes that the model needs of the memory of Apple's GPU, its caches apart, with its matrices in the type of `weights`.
+    ///
+    /// # Errors
+    /// Why that GPU does not run it.
+    pub fn metal(&self, weights: Weights) -> Result<u64, String> {
+        candle::needed(&self.config, |need| {
+            let (rows, columns) = need.shape.matrix();
+            match Form::of(weights, &need.name, columns) {
+                Form::Stored => {
+                    let mut tensors = self.tensors.iter();
+                    tensors.find(|tensor| tensor.name == need.name)?.on_metal
+                }
+                form => load::converted_for_candle(form, rows, columns),
+            }
+        })
+    }
 }
 
 /// Reads what a checkpoint is. No weights are read, only headers and descriptions.
@@ -189,6 +208,7 @@ pub fn inspect(source: &Source) -> Result<Info, Error> {
                 held: load::held_as_stored(&view, columns, parts),
                 on_device: load::held_on_device(&view, columns, Form::Stored),
                 block: load::block_as_stored(&view, columns),
+                on_metal: load::held_by_candle(&view, columns, Form::Stored),
                 shape: view.shape,
                 name: need.name,
             });

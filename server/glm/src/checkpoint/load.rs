@@ -3,6 +3,11 @@
 //! Takes a view whose sizes have been checked, gives a [`Matrix`]. It is made a slab of rows at a time, and the pages
 //! of the file are given back as it grows, so that no second copy of a tensor is ever in memory.
 
+mod ggml;
+
+pub(crate) use ggml::GgmlRows;
+pub(super) use ggml::{converted_for_candle, held_by_candle, rows as ggml_rows};
+
 use super::view::{Kind, Sheet, Strip, View};
 use crate::{
     Error, Quant, Weights,

@@ -41,7 +41,7 @@ struct State {
 type Due = (usize, Box<dyn FnOnce() + Send>);
 
 impl Switch {
-    fn new() -> Switch {
+    pub(crate) fn new() -> Switch {
         Switch(Arc::new(State {
             launches: AtomicUsize::new(usize::MAX),
             is_full: AtomicBool::new(false),
@@ -114,7 +114,8 @@ impl Switch {
         self.0.then.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn count_launch(&self) {
+    /// Counts a launch.
+    pub(crate) fn count_launch(&self) {
         self.0.launches.fetch_sub(1, Ordering::Relaxed);
         let launched = self.0.launched.fetch_add(1, Ordering::Relaxed) + 1;
         let queued = self.0.queued.fetch_add(1, Ordering::Relaxed) + 1;
@@ -125,7 +126,8 @@ impl Switch {
         }
     }
 
-    fn alive(&self) -> Result<(), DeviceError> {
+    /// Whether the device is not lost.
+    pub(crate) fn alive(&self) -> Result<(), DeviceError> {
         match self.0.launches.load(Ordering::Relaxed) {
             0 => Err(DeviceError::Failed("it was unplugged".to_owned())),
             _ => Ok(()),

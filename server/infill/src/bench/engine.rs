@@ -105,10 +105,10 @@ pub fn run(arguments: &EngineArgs) -> anyhow::Result<()> {
     let choice = arguments.model.choice();
     let info = inspect(&source(choice.model.as_deref())?.0).map_err(|error| anyhow!("{error}"))?;
     let weight_bytes = info.memory(choice.weights(), 0).weights;
-    let memory_tps = match model.kv_room() {
-        // On a GPU, whose memory is its own.
-        Some(_) => None,
-        None => {
+    let memory_tps = match model.place() == "cpu" {
+        // A GPU reads its memory in its own way.
+        false => None,
+        true => {
             let size = usize::try_from(weight_bytes)?;
             let reads = memory::speeds(size, model.threads(), arguments.repeat.into());
             let tokens = reads.iter().map(|speed| speed / weight_bytes as f64);

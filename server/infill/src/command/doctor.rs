@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
-use glm::{Device, GpuInfo, KvType, Split};
+use glm::{Device, GpuInfo, KvType, Metal, Split};
 use serde::Serialize;
 
 use self::machine::{Memory, Place, Processor};
@@ -32,6 +32,8 @@ struct Report {
     /// None where the system does not tell.
     memory: Option<Memory>,
     gpus: Vec<Gpu>,
+    /// Bytes that a model may take of the memory of Apple's GPU, if that is to run it.
+    metal_bytes: Option<u64>,
     /// Why the model would use no GPU, if so.
     no_gpu: Option<String>,
     /// None if it cannot be used.
@@ -62,6 +64,14 @@ impl From<&GpuInfo> for Gpu {
             free_bytes: info.free,
         }
     }
+}
+
+/// The GPUs that the choice lets a model use.
+enum Used {
+    /// NVIDIA's.
+    Gpus(Vec<GpuInfo>),
+    /// Apple's.
+    Metal(Metal),
 }
 
 /// The chosen model, as its files describe it.
@@ -146,11 +156,14 @@ fn look(flags: Choice, folder: &Path) -> Report {
         }
     };
     let (found, used) = gpus(&choice);
-    if let (Some(Chosen::Cuda(_) | Chosen::Together(_)), Err(why)) = (&choice.device, &used) {
+    let is_by_name = |device: &Chosen| !matches!(device, Chosen::Auto | Chosen::Cpu);
+    if choice.device.as_ref().is_some_and(is_by_name)
+        && let Err(why) = &used
+    {
         note.of(format!("{why}; the processor would run the model"), false);
     }
     let memory = machine::memory();
-    let model = match model(&choice, used.as_deref().unwrap_or_default(), &mut note) {
+    let model = match model(&choice, used.as_ref().ok(), &mut note) {
         Ok(model) => Some(model),
         Err(error) => {
             note.of(format!("{error:#}"), true);
@@ -171,6 +184,10 @@ fn look(flags: Choice, folder: &Path) -> Report {
         processor: Processor::of_this_machine(choice.threads),
         memory,
         gpus: found.iter().map(Gpu::from).collect(),
+        metal_bytes: match &used {
+            Ok(Used::Metal(metal)) => Some(metal.room()),
+            _ => None,
+        },
         no_gpu: used.err(),
         model,
         places,
@@ -178,14 +195,29 @@ fn look(flags: Choice, folder: &Path) -> Report {
     }
 }
 
-/// The GPUs of this machine, and those of them that the choice lets a model use, or why none.
-fn gpus(choice: &Choice) -> (Vec<GpuInfo>, Result<Vec<GpuInfo>, String>) {
-    let all = match Device::gpus() {
-        Ok(all) => all,
-        Err(error) => return (Vec::new(), Err(error.to_string())),
+/// Most bytes of a GPU's memory that a model may take.
+fn limit(choice: &Choice) -> Option<u64> {
+    choice.vram.map(|mib| (mib as u64) << 20)
+}
+
+/// The NVIDIA GPUs of this machine, and those that the choice lets a model use, or why none.
+fn gpus(choice: &Choice) -> (Vec<GpuInfo>, Result<Used, String>) {
+    let all = Device::gpus();
+    let found: Vec<GpuInfo> = all.iter().flatten().flatten().cloned().collect();
+    let is_metal = match choice.device {
+        Some(Chosen::Metal) => true,
+        None | Some(Chosen::Auto) => cfg!(feature = "metal"),
+        Some(Chosen::Cpu | Chosen::Cuda(_) | Chosen::Together(_)) => false,
     };
-    let found: Vec<GpuInfo> = all.iter().flatten().cloned().collect();
-    let used = match choice.device.as_ref() {
+    if is_metal {
+        let metal = Metal::open(limit(choice)).map(Used::Metal);
+        return (found, metal.map_err(|error| error.to_string()));
+    }
+    let all = match all {
+        Ok(all) => all,
+        Err(error) => return (found, Err(error.to_string())),
+    };
+    let used: Result<Vec<GpuInfo>, String> = match choice.device.as_ref() {
         Some(Chosen::Cpu) => Err("the device cpu is chosen".to_owned()),
         Some(Chosen::Cuda(numbers) | Chosen::Together(numbers)) => {
             let numbered = |&number: &usize| match all.get(number) {
@@ -195,16 +227,17 @@ fn gpus(choice: &Choice) -> (Vec<GpuInfo>, Result<Vec<GpuInfo>, String>) {
             };
             numbers.iter().map(numbered).collect()
         }
-        None | Some(Chosen::Auto) => match all.into_iter().find_map(Result::err) {
+        // Apple's GPU has been looked at.
+        None | Some(Chosen::Auto | Chosen::Metal) => match all.into_iter().find_map(Result::err) {
             Some(error) if found.is_empty() => Err(error.to_string()),
             _ => Ok(found.clone()),
         },
     };
-    (found, used)
+    (found, used.map(Used::Gpus))
 }
 
 /// The chosen model, and where it would go.
-fn model(choice: &Choice, gpus: &[GpuInfo], note: &mut Note) -> anyhow::Result<Model> {
+fn model(choice: &Choice, used: Option<&Used>, note: &mut Note) -> anyhow::Result<Model> {
     let (source, path) = open::source(choice.model.as_deref())?;
     let info = glm::inspect(&source).map_err(|error| anyhow!("{error}"))?;
     let facts = ModelFacts {
@@ -220,9 +253,27 @@ fn model(choice: &Choice, gpus: &[GpuInfo], note: &mut Note) -> anyhow::Result<M
     let needed = info.memory(weights, window);
     let kv = choice.kv.unwrap_or_default();
     let kv_refusal = info.kv_refusal(kv);
+    let model = Model {
+        name: info.name.clone(),
+        path,
+        template: template.name().to_owned(),
+        tokenizer: tokenizer.kind.to_owned(),
+        layers: info.config.layers,
+        weights_bytes: needed.weights,
+        window,
+        cache_bytes: needed.kv,
+        gpu_bytes: None,
+        gpu_cache: kv_refusal.as_ref().map_or(kv, |_| KvType::F16).to_string(),
+        cpu_bytes: needed.weights,
+        runs_on: shares(info.config.layers, &[], &[]),
+    };
+    let gpus: &[GpuInfo] = match used {
+        Some(Used::Metal(metal)) => return Ok(on_metal(model, metal, info.metal(weights), note)),
+        Some(Used::Gpus(gpus)) => gpus,
+        None => &[],
+    };
     let vram = info.vram(weights, kv);
-    let limit = choice.vram.map(|mib| (mib as u64) << 20);
-    let spread: Vec<u64> = gpus.iter().map(|gpu| gpu.room(limit)).collect();
+    let spread: Vec<u64> = gpus.iter().map(|gpu| gpu.room(limit(choice))).collect();
     let splits = info.spread(weights, kv, &spread);
     match &splits {
         _ if gpus.is_empty() => {}
@@ -273,19 +324,32 @@ fn model(choice: &Choice, gpus: &[GpuInfo], note: &mut Note) -> anyhow::Result<M
         Err(_) => 0,
     };
     Ok(Model {
-        name: info.name.clone(),
-        path,
-        template: template.name().to_owned(),
-        tokenizer: tokenizer.kind.to_owned(),
-        layers: info.config.layers,
-        weights_bytes: needed.weights,
-        window,
-        cache_bytes: needed.kv,
         gpu_bytes: on_each.iter().map(|vram| vram.total(window)).max(),
-        gpu_cache: kv_refusal.map_or(kv, |_| KvType::F16).to_string(),
         cpu_bytes: needed.weights.saturating_sub(on_gpus),
         runs_on,
+        ..model
     })
+}
+
+/// The model where it would go if Apple's GPU is to run it, which takes so many bytes of the memory that both share.
+fn on_metal(model: Model, metal: &Metal, needed: Result<u64, String>, note: &mut Note) -> Model {
+    let gpu_bytes = needed.as_ref().ok().map(|bytes| bytes + model.cache_bytes);
+    let runs_on = match needed.and_then(|bytes| metal.fits(bytes)) {
+        Ok(()) => vec![Share {
+            device: Metal::NAME.to_owned(),
+            layers: model.layers,
+            head: true,
+        }],
+        Err(why) => {
+            note.of(format!("{why}; the processor would run the model"), false);
+            model.runs_on
+        }
+    };
+    Model {
+        gpu_bytes,
+        runs_on,
+        ..model
+    }
 }
 
 /// Which layers are where.

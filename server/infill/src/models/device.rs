@@ -31,9 +31,10 @@ pub fn place(
     let wish = choice.device.clone().unwrap_or_default();
     let found = match &wish {
         Chosen::Cpu => Ok(Device::Cpu),
-        Chosen::Auto => Device::all_cuda(vram),
+        Chosen::Auto => Device::any(vram),
         Chosen::Cuda(numbers) => Device::cuda(numbers, vram),
         Chosen::Together(numbers) => Device::cuda_together(numbers, vram),
+        Chosen::Metal => Device::metal(vram),
     };
     let open = |device: &Device| Model::open_telling(source, weights, device, progress);
     let opened = found.and_then(|device| open(&device.with_kv(kv)));
@@ -48,7 +49,7 @@ pub fn place(
         Err(error) if error.is_devices() => (open(&Device::Cpu)?, Some(on_cpu(&error.to_string()))),
         Err(error) => return Err(error),
     };
-    let is_by_name = matches!(wish, Chosen::Cuda(_) | Chosen::Together(_));
+    let is_by_name = wish != Chosen::Auto;
     match &note {
         Some(note) if is_by_name => tracing::warn!("{note}"),
         Some(note) => tracing::info!("{note}"),
@@ -83,15 +84,19 @@ mod tests {
 
     #[test]
     fn a_gpu_that_cannot_be_had_leaves_the_model_on_the_processor_and_says_why() {
-        for wish in [
-            Chosen::Cuda(vec![10_000]),
-            Chosen::Together(vec![10_000, 10_001]),
-        ] {
-            let Placed { model, note } = placed(Some(wish));
+        let mut absent = vec![
+            (Chosen::Cuda(vec![10_000]), "cuda:10000"),
+            (Chosen::Together(vec![10_000, 10_001]), "cuda:10000"),
+        ];
+        if !cfg!(feature = "metal") {
+            absent.push((Chosen::Metal, "metal"));
+        }
+        for (device, name) in absent {
+            let Placed { model, note } = placed(Some(device));
             assert_eq!(model.place(), "cpu");
             let note = note.unwrap();
-            let named = "cannot use the device cuda:10000";
-            assert!(note.starts_with(named), "{note}");
+            let said = format!("cannot use the device {name}");
+            assert!(note.starts_with(&said), "{note}");
             assert!(note.ends_with("; the processor runs the model"), "{note}");
             assert!(!note.contains('\n'), "{note}");
         }

@@ -55,7 +55,7 @@ pub struct Choice {
 /// What a model runs on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Device {
-    /// NVIDIA GPUs if this build can use them and their driver is there, one if that holds the model; else the processor.
+    /// The GPUs that this build can use, if there are any; else the processor.
     #[default]
     Auto,
     /// The processor.
@@ -64,6 +64,8 @@ pub enum Device {
     Cuda(Vec<usize>),
     /// The NVIDIA GPUs of these numbers, on every layer together.
     Together(Vec<usize>),
+    /// Apple's GPU.
+    Metal,
 }
 
 impl FromStr for Device {
@@ -83,9 +85,10 @@ impl FromStr for Device {
             "auto" => Ok(Device::Auto),
             "cpu" => Ok(Device::Cpu),
             "cuda" => Ok(Device::Cuda(vec![0])),
+             "metal" => Ok(Device::Metal),
             _ => in_turn().or_else(together).ok_or_else(|| {
                 format!(
-                    "there is no device `{name}`; there are auto, cpu and cuda:N, N from 0, or several as in cuda:0,1, which take layers in turn, or cuda:0+1, which share every layer"
+                    "there is no device `{name}`; there are auto, cpu, metal and cuda:N, N from 0, or several as in cuda:0,1, which take layers in turn, or cuda:0+1, which share every layer"
                 )
             }),
         }
@@ -233,6 +236,7 @@ mod tests {
             ("device = \"auto\"", Device::Auto),
             ("device = \"cpu\"", Device::Cpu),
             ("device = \"cuda\"", Device::Cuda(vec![0])),
+            ("device = \"metal\"", Device::Metal),
             ("device = \"cuda:3\"", Device::Cuda(vec![3])),
             ("device = \"cuda:1,0\"", Device::Cuda(vec![1, 0])),
             ("device = \"cuda:2+0+1\"", Device::Together(vec![2, 0, 1])),
@@ -246,6 +250,7 @@ mod tests {
             ("model = 1\n", "infill.toml:1:"),
             ("threads = 0\n", "infill.toml:1:"),
             ("device = \"tpu\"\n", "infill.toml:1:"),
+            ("device = \"metal:0\"\n", "infill.toml:1:"),
             ("device = \"cuda:one\"\n", "infill.toml:1:"),
             ("device = \"cuda:0,\"\n", "infill.toml:1:"),
             ("device = \"cuda:1,1\"\n", "infill.toml:1:"),

@@ -17,6 +17,10 @@ pub fn text(report: &Report) -> String {
         None => line("memory", "this system does not tell"),
     });
     lines.extend(report.gpus.iter().map(gpu));
+    if let Some(bytes) = report.metal_bytes {
+        let what = format!("metal, of whose memory a model may take {}", size(bytes));
+        lines.push(line("gpu", &what));
+    }
     if let Some(why) = &report.no_gpu {
         lines.push(line("gpu", &format!("none for the model: {why}")));
     }

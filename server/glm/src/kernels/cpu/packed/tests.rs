@@ -5,6 +5,7 @@ use crate::{
     fixture::Random,
     kernels::{Rows, packed::tests::STORED, reference},
 };
+#[cfg(target_arch = "x86_64")]
 use std::{cell::RefCell, hint::black_box, time::Instant};
 
 /// Rows, outputs, inputs in units of a group.
