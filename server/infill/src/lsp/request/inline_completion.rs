@@ -178,7 +178,6 @@ fn did_accept(url: &Url) -> Command {
 #[cfg(test)]
 mod tests {
     use grammars::Language;
-    use prompt::Template;
     use serde_json::{Value, json};
 
     use super::*;
@@ -197,7 +196,7 @@ mod tests {
         session.admission.open(&url, "python", &session.settings());
         let stored = cache::Context {
             model: &rooms.model.id,
-            template: Template::InfillV1.name(),
+            template: rooms.template.name(),
             language: python.name(),
             path: url.as_str(),
             kind: 0,
