@@ -268,7 +268,7 @@ fn what_is_wrong_with_a_request_is_named() {
         (
             "/v1/completions",
             json!({ "prompt": long }).to_string(),
-            "512",
+            "1024",
         ),
     ] {
         let (status, answer) = server.ask_with("POST", path, "", &body);
