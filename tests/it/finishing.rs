@@ -315,6 +315,36 @@ fn a_bracket_too_many_is_found_in_a_long_text() {
     assert_eq!(item.unwrap().text, "\n        return 2;\n    }");
 }
 
+#[test]
+fn a_bracket_that_nothing_closes_is_found_in_a_long_text() {
+    let method = |name: &str, body: &str| {
+        format!(
+            "    def {name}(self, rv):\n        status = headers = None\n        if isinstance(rv, tuple):\n            raise \
+             TypeError(\n                f\"The function {{rv!r}} did not\"\n                \" return one.\"\n            )\n        if rv is None:\n            {body}\n\n        return rv\n\n"
+        )
+    };
+    let whole: String = (0..300)
+        .map(|n| method(&format!("f{n}"), "return 1"))
+        .collect();
+    for rest in [&whole[..], &whole[..40_000], &whole[..20_000]] {
+        let above = format!("class A:\n{whole}{}", method("f", ""));
+        let offset = above.len() - "\n\n        return rv\n\n".len();
+        let snapshot = Snapshot::new(&format!("{above}{rest}"), language("python"));
+        let ask = Ask::at(&snapshot, offset, Until::Block);
+        let finished =
+            |raw: &str| finish(raw, &ask, &snapshot, offset, false).map(|item| item.text);
+        let opened = finished("raise TypeError(\n");
+        assert!(
+            !opened.as_ref().is_ok_and(|text| text.contains('(')),
+            "{opened:?}"
+        );
+        assert_eq!(
+            finished("raise TypeError()\n").unwrap(),
+            "raise TypeError()"
+        );
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
 

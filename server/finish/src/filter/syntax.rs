@@ -86,7 +86,7 @@ impl<'a> Gate<'a> {
             Some((before, after)) if after.brackets > before.brackets => Err(Why::Brackets),
             Some(_) => self
                 .admit_strings(piece)
-                .and_then(|()| self.admit_closers(piece)),
+                .and_then(|()| self.admit_brackets(piece)),
             None => self
                 .admit_strings(piece)
                 .and_then(|()| self.admit_unparsed(piece)),
@@ -107,11 +107,12 @@ impl<'a> Gate<'a> {
         }
     }
 
-    /// Withholds a piece that closes what something else closes already. Of a long text a part is parsed, which may lack a
-    /// bracket at its end, for which the one too many is then taken: so the whole text is read.
-    fn admit_closers(&self, piece: &Piece) -> Result<(), Why> {
+    /// Withholds a piece that closes what something else closes already, or opens what nothing closes. Of a long text a
+    /// part is parsed, which may lack a bracket at its end or at its start, and the one too many is then taken for that: so
+    /// the whole text is read.
+    fn admit_brackets(&self, piece: &Piece) -> Result<(), Why> {
         let language = self.ask.language;
-        if scan(&piece.text, None, language).closed.is_empty() {
+        if scan(&piece.text, None, language).imbalance() == 0 {
             return Ok(());
         }
         let left = self.snapshot.slice(0..self.offset);
