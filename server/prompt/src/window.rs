@@ -93,7 +93,7 @@ pub(crate) fn keep(
             (left.len() + right.len() <= room).then_some(Window { left, right, range })
         }
         Kept::Start(start) => {
-            let most = room * BYTES_PER_TOKEN;
+            let most = room.saturating_mul(BYTES_PER_TOKEN);
             let bytes = blank.start.checked_sub(*start);
             let bytes = bytes.filter(|bytes| (1..=most).contains(bytes))?;
             let left = vocab.encode(&snapshot.slice(*start..blank.start));
