@@ -108,8 +108,8 @@ impl<'a> Gate<'a> {
     }
 
     /// Withholds a piece that closes what something else closes already, or opens what nothing closes. Of a long text a
-    /// part is parsed, which may lack a bracket at its end or at its start, and the one too many is then taken for that: so
-    /// the whole text is read.
+    /// part is parsed, which may lack a bracket at its end, for which the one too many is then taken, or begin within a
+    /// string, so that code is read as one: so the whole text is read.
     fn admit_brackets(&self, piece: &Piece) -> Result<(), Why> {
         let language = self.ask.language;
         if scan(&piece.text, None, language).imbalance() == 0 {
