@@ -4,7 +4,8 @@ Takes arms, each with its shards and what differs in its shape, and validation s
 a table, a row an arm: nats a token for each mask token, nats a byte with the standard error, the difference from the
 first arm over the same examples, and tokens/s. With `--start` all arms go on from one exported model, which shows in
 minutes what would take a run from nothing hours to show; arms of other sizes begin at random weights of the same seed.
-With `--export` each arm's model is written to a folder, so that its speed can be measured where it is used.
+With `--export` each arm's model is written to a folder, so that its speed can be measured where it is used. With `--jobs N`
+so many arms learn side by side, each in a process with its share of the threads.
 
     python ablate.py --valid V --steps 200 --start MODEL.gguf one-zone=S two-zones=S,near=128
 
@@ -17,7 +18,11 @@ import argparse
 import json
 import math
 import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -113,6 +118,43 @@ def measured(run: Run, shards: Path, most: int, batch_tokens: int) -> dict[str, 
     return sums
 
 
+@dataclass
+class Outcome:
+    """What became of an arm."""
+
+    arm: Arm
+    parameters: int
+    by_mask: dict[str, list[Sum]]
+    speed: float  # tokens/s
+
+    @property
+    def everything(self) -> list[Sum]:
+        """All examples, in an order that is the same for arms with the same validation shards."""
+        return [one for mask in (*MASKS, ANSWER) for one in self.by_mask.get(mask, [])]
+
+
+def outcome(options: argparse.Namespace, arm: Arm) -> Outcome:
+    """Trains the arm, measures and exports it."""
+    run, speed = learned(arm, options)
+    by_mask = measured(run, arm.valid or options.valid, options.examples, options.batch_tokens)
+    if options.export:
+        options.export.mkdir(parents=True, exist_ok=True)
+        tokenizer = (arm.shards / "tokenizer.json").read_text()
+        write(run.model, tokenizer, arm.name, {}, options.export / f"{arm.name}.gguf")
+    return Outcome(arm, sum(parameter.numel() for parameter in run.model.parameters()), by_mask, speed)
+
+
+def outcomes(options: argparse.Namespace) -> Iterator[Outcome]:
+    """Those of all arms in turn, as soon as they are there."""
+    if options.jobs == 1:
+        yield from map(partial(outcome, options), options.arms)
+        return
+    threads = max(1, torch.get_num_threads() // options.jobs)
+    # PyTorch's threads do not outlive a fork.
+    with ProcessPoolExecutor(options.jobs, get_context("spawn"), torch.set_num_threads, (threads,)) as pool:
+        yield from pool.map(partial(outcome, options), options.arms)
+
+
 def ratio(pairs: list[tuple[float, int]]) -> tuple[float, float]:
     """The sum of the first over that of the second, and the standard error of that over the pairs."""
     whole = sum(count for _, count in pairs)
@@ -126,14 +168,14 @@ def difference(sums: list[Sum], first: list[Sum]) -> tuple[float, float]:
     return ratio([(mine.nats - theirs.nats, mine.tokens) for mine, theirs in zip(sums, first, strict=True)])
 
 
-def row(arm: Arm, parameters: int, by_mask: dict[str, list[Sum]], everything: list[Sum], more: str, speed: float) -> str:
+def row(of: Outcome, more: str) -> str:
     """An arm's row of the table."""
-    a_token = [[(one.nats, one.tokens) for one in by_mask.get(mask, [])] for mask in MASKS] + [
-        [(one.nats, one.tokens) for one in everything]
+    a_token = [[(one.nats, one.tokens) for one in of.by_mask.get(mask, [])] for mask in MASKS] + [
+        [(one.nats, one.tokens) for one in of.everything]
     ]
     means = [f"{ratio(pairs)[0]:.3f}" if pairs else "" for pairs in a_token]
-    a_byte, error = ratio([(one.nats, one.bytes) for one in everything])
-    cells = [arm.name, f"{parameters / 1e6:.1f}M", *means, f"{a_byte:.4f} ± {error:.4f}", more, f"{speed:.0f}"]
+    a_byte, error = ratio([(one.nats, one.bytes) for one in of.everything])
+    cells = [of.arm.name, f"{of.parameters / 1e6:.1f}M", *means, f"{a_byte:.4f} ± {error:.4f}", more, f"{of.speed:.0f}"]
     return f"| {' | '.join(cells)} |"
 
 
@@ -151,24 +193,17 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--jobs", type=int, default=1, help="arms that learn side by side")
     options = parser.parse_args()
     first: list[Sum] = []
     rows = []
-    for arm in options.arms:
-        run, speed = learned(arm, options)
-        by_mask = measured(run, arm.valid or options.valid, options.examples, options.batch_tokens)
-        everything = [one for mask in (*MASKS, ANSWER) for one in by_mask.get(mask, [])]
+    for of in outcomes(options):
         more = ""
-        if not arm.valid:
-            first = first or everything
-            more = "{:+.3f} ± {:.3f}".format(*difference(everything, first))
-        count = sum(parameter.numel() for parameter in run.model.parameters())
-        rows.append(row(arm, count, by_mask, everything, more, speed))
+        if not of.arm.valid:
+            first = first or of.everything
+            more = "{:+.3f} ± {:.3f}".format(*difference(of.everything, first))
+        rows.append(row(of, more))
         print(rows[-1], flush=True)
-        if options.export:
-            options.export.mkdir(parents=True, exist_ok=True)
-            tokenizer = (arm.shards / "tokenizer.json").read_text()
-            write(run.model, tokenizer, arm.name, {}, options.export / f"{arm.name}.gguf")
     print("\n| arm | parameters | " + " | ".join(MASKS) + " | all | nats a byte | from the first | tokens/s |")
     print("|---|---|---|---|---|---|---|---|---|", *rows, sep="\n")
 

@@ -71,6 +71,13 @@ def write_tokenizer(folder: Path) -> None:
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
 
 
+def told(command: list[str]) -> list[list[str]]:
+    """The cells of the table that ablate.py prints last."""
+    done = subprocess.run(command, cwd=HERE, check=True, capture_output=True, text=True)
+    lines = done.stdout.split("\n\n")[-1].strip().splitlines()
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+
+
 class Model(unittest.TestCase):
     def test_part_a_is_seen_whole_and_part_b_in_order(self):
         mask = prefix_mask(torch.tensor([2]), 4)[0, 0].int().tolist()
@@ -148,16 +155,17 @@ class Ablation(unittest.TestCase):
                     [("one",), ("zones", "near=4"), ("grouped", "kv_heads=1"), ("other", f"valid={folder}")]]
             command = [sys.executable, "ablate.py", *arms, "--valid", folder, "--steps", "2", "--batch-tokens", "128"]
             command += ["--device", "cpu", "--export", folder / "models"]
-            done = subprocess.run([*map(str, command)], cwd=HERE, check=True, capture_output=True, text=True)
-            table = [line.split("|")[1:-1] for line in done.stdout.split("\n\n")[-1].strip().splitlines()]
+            tables = [told([*map(str, command), "--jobs", jobs]) for jobs in ("1", "2")]
             models = sorted(path.name for path in (folder / "models").iterdir())
         self.assertEqual(models, ["grouped.gguf", "one.gguf", "other.gguf", "zones.gguf"])
-        self.assertEqual({len(row) for row in table}, {9})
-        names, apart = [row[0].strip() for row in table[2:]], [row[7].strip() for row in table[2:]]
-        self.assertEqual(names, ["one", "zones", "grouped", "other"])
-        self.assertEqual((apart[0], apart[3]), ("+0.000 ± 0.000", ""))
-        self.assertNotEqual(table[2][5], table[4][5])
-        self.assertEqual(table[2][5:7], table[5][5:7], "the same arm, measured on the same shards")
+        header, _, *rows = tables[0]
+        self.assertEqual({len(row) for row in tables[0]}, {9})
+        self.assertEqual([row[0] for row in rows], ["one", "zones", "grouped", "other"])
+        self.assertEqual((rows[0][7], rows[3][7]), ("+0.000 ± 0.000", ""))
+        self.assertNotEqual(rows[0][5], rows[2][5])
+        self.assertEqual(rows[0][5:7], rows[3][5:7], "the same arm, measured on the same shards")
+        self.assertEqual(header[8], "tokens/s")
+        self.assertEqual([row[:8] for row in tables[1]], [row[:8] for row in tables[0]], "in two processes, in one")
 
     def test_a_difference_is_told_with_its_error(self):
         first = [Sum(3.0, 1, 4), Sum(4.0, 2, 9), Sum(5.0, 1, 3)]
