@@ -1,4 +1,4 @@
-"""Compares arms of a small experiment: what each learns in the same number of steps.
+"""Compares arms of a small experiment: what each learns in the same number of steps, or in the same time.
 
 Takes arms, each with its shards and what differs in its shape, and validation shards that all are measured on; gives
 a table, a row an arm: nats a token for each mask token, nats a byte with the standard error, the difference from the
@@ -62,12 +62,12 @@ class Arm:
 
 def learned(arm: Arm, options: argparse.Namespace) -> tuple[Run, float]:
     """The arm after its steps, and its tokens/s."""
-    own = argparse.Namespace(**vars(options), **asdict(arm.shape), minutes=None, decay=1.0)
+    own = argparse.Namespace(**vars(options), **asdict(arm.shape), decay=1.0)
     run = Run(own, torch.device(options.device))
     if options.start:
         run.start(options.start)
         # The rates fall from the first step of this run, whatever came before.
-        run.state.update(first=0, step=0, tokens=0)
+        run.state.update(first=0, step=0, tokens=0, elapsed=0.0)
     began = time.monotonic()
     for batch in Shards(arm.shards, "train").batches(options.batch_tokens, options.seed):
         if run.progress() >= 1:
@@ -185,7 +185,9 @@ def main() -> None:
     parser.add_argument("--valid", type=Path, required=True, help="shards with a split `valid` to measure on")
     parser.add_argument("--start", type=Path, help="an exported model that all arms go on from")
     parser.add_argument("--export", type=Path, help="folder to write the arms' models to")
-    parser.add_argument("--steps", type=int, required=True)
+    length = parser.add_mutually_exclusive_group(required=True)
+    length.add_argument("--steps", type=int, help="steps that each arm takes")
+    length.add_argument("--minutes", type=float, help="time that each arm takes: one that is slower learns from less")
     parser.add_argument("--batch-tokens", type=int, default=8192)
     parser.add_argument("--lr", type=float, default=1e-3, help="first rate of AdamW; it falls to zero in a straight line")
     parser.add_argument("--matrix-lr", type=float, default=7e-3, help="first rate of Muon")
