@@ -17,12 +17,13 @@ names validation shards of its own, `valid=FOLDER`, and can be compared by the b
 import argparse
 import json
 import math
+import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,6 +74,8 @@ def learned(arm: Arm, options: argparse.Namespace) -> tuple[Run, float]:
         if run.progress() >= 1:
             break
         loss = run.step(batch, time.monotonic() - began, 1)
+        if (asker := parent_process()) and not asker.is_alive():
+            os._exit(1)  # nobody waits for this arm, and the pool's loop would wait for others for ever
         if run.state["step"] % 20 == 0:
             print(f"{arm.name} step {run.state['step']} loss {loss.item():.4f}", flush=True)
     return run, run.state["tokens"] / (time.monotonic() - began)
