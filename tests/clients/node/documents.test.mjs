@@ -73,8 +73,11 @@ test('a hundred documents', withClient({ options: { infill: { neighbours: false 
   const text = client.texts.get(first);
   const uris = Array.from({ length: 100 }, (_, number) => client.open(`shapes_${number}.py`, 'python', text));
   assert.equal((await client.status()).documents, 101);
-  const answers = await Promise.all(uris.map((uri) => client.complete(uri, at, BY_HAND)));
-  for (const { items } of answers) assert.deepEqual(items, expected, 'the same text, the same answer');
+  // Ten at a time: a server waits so long and no longer for a likelier answer than the one it has.
+  for (let from = 0; from < uris.length; from += 10) {
+    const answers = await Promise.all(uris.slice(from, from + 10).map((uri) => client.complete(uri, at, BY_HAND)));
+    for (const { items } of answers) assert.deepEqual(items, expected, 'the same text, the same answer');
+  }
   uris.forEach((uri) => client.close(uri));
   assert.equal((await client.status()).documents, 1);
   assert.deepEqual((await client.complete(uris[0], at)).items, [], 'a closed document has no completions');
