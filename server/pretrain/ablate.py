@@ -200,6 +200,8 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--jobs", type=int, default=1, help="arms that learn side by side")
     options = parser.parse_args()
+    if options.jobs < 1:
+        parser.error("--jobs: at least one arm learns at a time")
     first: list[Sum] = []
     rows = []
     for of in outcomes(options):

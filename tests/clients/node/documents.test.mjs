@@ -78,6 +78,8 @@ test('a hundred documents', withClient({ options: { infill: { neighbours: false 
     const answers = await Promise.all(uris.slice(from, from + 10).map((uri) => client.complete(uri, at, BY_HAND)));
     for (const { items } of answers) assert.deepEqual(items, expected, 'the same text, the same answer');
   }
+  const again = await Promise.all(uris.map((uri) => client.complete(uri, at, BY_HAND)));
+  for (const { items } of again) assert.deepEqual(items[0], expected[0], 'all at once, the answer that is known');
   uris.forEach((uri) => client.close(uri));
   assert.equal((await client.status()).documents, 1);
   assert.deepEqual((await client.complete(uris[0], at)).items, [], 'a closed document has no completions');
