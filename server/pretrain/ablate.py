@@ -2,7 +2,7 @@
 
 Takes arms, each with its shards and what differs in its shape, and validation shards that all are measured on; gives
 a table, a row an arm: nats a token for each mask token, nats a byte with the standard error, the difference from the
-first arm over the same examples, and tokens/s. With `--start` all arms go on from one exported model, which shows in
+first arm over the same examples, whether it has learned to copy (nats a token of random text repeated), and tokens/s. With `--start` all arms go on from one exported model, which shows in
 minutes what would take a run from nothing hours to show; arms of other sizes begin at random weights of the same seed.
 With `--export` each arm's model is written to a folder, so that its speed can be measured where it is used. With `--jobs N`
 so many arms learn side by side, each in a process with its share of the threads.
@@ -33,8 +33,9 @@ from torch import Tensor
 
 from export import write
 from model import Shape
-from shards import Shards
-from train import ANSWER, MASKS, Run
+from shards import Batch, Shards
+from tokenizer import SPECIAL
+from train import ANSWER, MASKS, Run, loss_of
 
 
 @dataclass
@@ -121,6 +122,25 @@ def measured(run: Run, shards: Path, most: int, batch_tokens: int) -> dict[str, 
     return sums
 
 
+@torch.no_grad()
+def copying(run: Run) -> float:
+    """Nats a token for a Part B that repeats a piece of Part A, both of random tokens, from its sixth token on.
+
+    The logarithm of the vocabulary or more, until the model has learned to go on as the text did after the same token earlier.
+    Much of what it is worth comes with that, all of a sudden, so that arms on both sides of it cannot be compared.
+    """
+    examples, A, B, skipped = 16, 200, 30, 5
+    text = torch.randint(len(SPECIAL), run.shape.vocab, (examples, A), generator=torch.Generator().manual_seed(1))
+    piece = text[:, A // 3 :][:, :B]
+    mask, sop = (torch.full((examples, 1), SPECIAL.index(token)) for token in ("[MASK]", "<|startofpiece|>"))
+    ids = torch.cat((text, mask, sop, piece[:, :-1]), dim=1)
+    places = torch.arange(A + 1 + B)
+    positions = torch.stack((places.clamp(max=A), (places - A).clamp(min=0))).expand(examples, 2, -1)
+    rows = (places.numel() * torch.arange(examples)[:, None] + places[A + 1 + skipped :]).flatten()
+    batch = Batch(ids, positions, torch.full((examples,), A + 1), rows, piece[:, skipped:].flatten(), ids.numel())
+    return loss_of(run.model, batch, run.device).item()
+
+
 @dataclass
 class Outcome:
     """What became of an arm."""
@@ -128,6 +148,7 @@ class Outcome:
     arm: Arm
     parameters: int
     by_mask: dict[str, list[Sum]]
+    copying: float  # nats a token
     speed: float  # tokens/s
 
     @property
@@ -144,7 +165,7 @@ def outcome(options: argparse.Namespace, arm: Arm) -> Outcome:
         options.export.mkdir(parents=True, exist_ok=True)
         tokenizer = (arm.shards / "tokenizer.json").read_text()
         write(run.model, tokenizer, arm.name, {}, options.export / f"{arm.name}.gguf")
-    return Outcome(arm, sum(parameter.numel() for parameter in run.model.parameters()), by_mask, speed)
+    return Outcome(arm, sum(parameter.numel() for parameter in run.model.parameters()), by_mask, copying(run), speed)
 
 
 def outcomes(options: argparse.Namespace) -> Iterator[Outcome]:
@@ -178,8 +199,8 @@ def row(of: Outcome, more: str) -> str:
     ]
     means = [f"{ratio(pairs)[0]:.3f}" if pairs else "" for pairs in a_token]
     a_byte, error = ratio([(one.nats, one.bytes) for one in of.everything])
-    cells = [of.arm.name, f"{of.parameters / 1e6:.1f}M", *means, f"{a_byte:.4f} ± {error:.4f}", more, f"{of.speed:.0f}"]
-    return f"| {' | '.join(cells)} |"
+    cells = [of.arm.name, f"{of.parameters / 1e6:.1f}M", *means, f"{a_byte:.4f} ± {error:.4f}", more]
+    return f"| {' | '.join([*cells, f'{of.copying:.2f}', f'{of.speed:.0f}'])} |"
 
 
 def main() -> None:
@@ -211,8 +232,8 @@ def main() -> None:
             more = "{:+.3f} ± {:.3f}".format(*difference(of.everything, first))
         rows.append(row(of, more))
         print(rows[-1], flush=True)
-    print("\n| arm | parameters | " + " | ".join(MASKS) + " | all | nats a byte | from the first | tokens/s |")
-    print("|---|---|---|---|---|---|---|---|---|", *rows, sep="\n")
+    print("\n| arm | parameters | " + " | ".join(MASKS) + " | all | nats a byte | from the first | copying | tokens/s |")
+    print("|---|---|---|---|---|---|---|---|---|---|", *rows, sep="\n")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 EPSILON = 1e-5
 ROPE_BASE = 10_000.0
+FAST = 3  # pairs of each half of a head by which heads that look back tell places apart: the fastest turning
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,33 @@ class GLM(nn.Module):
                 # What a block adds to x starts small, so that x does not grow with depth.
                 adds = name.endswith(("attn_output.weight", "ffn_down.weight"))
                 nn.init.normal_(parameter, std=0.02 / (2 * shape.layers) ** 0.5 if adds else 0.02)
+        self.look_back()
+
+    @torch.no_grad()
+    def look_back(self) -> None:
+        """Makes the heads of the first block's first keys look at the token before, the one before that, and so on.
+
+        To go on as the text did after the same token earlier, a later block needs such a head below it ("induction
+        heads", Olsson et al., "In-context learning and induction heads", 2022). Gradients may need millions of tokens
+        to find one, so that the model begins with some, which it may change: their queries and keys come from a number
+        that is the same in all embeddings (softmax does not see it), and the query is turned by as many places as the
+        head looks back, in both rows.
+        """
+        shape, block = self.shape, self.blk[0]
+        quarter = shape.head // 4
+        frequencies = ROPE_BASE ** (-torch.arange(FAST) / quarter)
+        first = 2 * quarter * torch.arange(2)[:, None] + torch.arange(FAST)  # the pairs' first numbers in both halves
+        self.token_embd.weight[:, 0] = 8 * 0.02
+        queries, keys, _ = block.attn_qkv.weight.split(shape.qkv)
+        heads = queries.unflatten(0, (shape.heads, shape.head))[: shape.width // shape.qkv[1]]
+        heads.mul_(0.1)
+        for head, places in zip(heads, range(1, len(heads) + 1), strict=True):
+            head[first, 0] = (places * frequencies).cos()
+            head[first + quarter, 0] = -(places * frequencies).sin()
+        keys[: shape.head].mul_(0.1)
+        keys[first, 0] = 1
+        for norm in (block.attn_q_norm.weight, block.attn_k_norm.weight):
+            norm[first] = norm[first + quarter] = 2  # sharp enough: nine tenths of the attention
 
     def forward(self, ids: Tensor, positions: Tensor, sep: Tensor, rows: Tensor) -> Tensor:
         """Logits (R, V) of the chosen rows of the flattened B·T.

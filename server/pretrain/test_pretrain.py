@@ -11,9 +11,11 @@ import tempfile
 import unittest
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from unittest.mock import patch
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 import export
 import filters
@@ -114,6 +116,23 @@ class Model(unittest.TestCase):
         inputs = torch.tensor([IDS]), torch.tensor([[ROW_0, ROW_1]]), torch.tensor([PART_A]), torch.tensor([9])
         torch.testing.assert_close(grouped(*inputs), whole(*inputs))
 
+    def test_a_fresh_model_looks_back(self):
+        torch.manual_seed(0)
+        A, B, blank = 40, 12, 25
+        model = GLM(Shape(layers=1, width=256, heads=4, kv_heads=2))
+        positions = torch.stack((torch.tensor([*range(A), *[blank] * B]), torch.tensor([*[0] * A, *range(1, B + 1)])))
+        rows = torch.arange(A, A + B)
+        with patch("model.F.scaled_dot_product_attention", wraps=F.scaled_dot_product_attention) as attention:
+            model(torch.randint(8, 8192, (1, A + B)), positions[None], torch.tensor([A]), rows)
+        (q, k, _), mask = attention.call_args.args, attention.call_args.kwargs["attn_mask"]
+        scores = q[0] @ k[0, :1].mT / q.shape[3] ** 0.5
+        looked_at = scores.masked_fill(~mask[0], -torch.inf).softmax(2)
+        for head, places in enumerate((1, 2)):
+            for token in (20, A - 1, A + 4, A + B - 1):
+                self.assertGreater(looked_at[head, token, token - places].item(), 0.8, (head, token))
+            # The first token of Part B follows what stands on the left of the blank.
+            self.assertGreater(looked_at[head, A, blank - places].item(), 0.8, head)
+
     def test_an_answer_does_not_depend_on_what_follows_it(self):
         torch.manual_seed(0)
         model = GLM(TINY).eval()
@@ -159,13 +178,14 @@ class Ablation(unittest.TestCase):
             models = sorted(path.name for path in (folder / "models").iterdir())
         self.assertEqual(models, ["grouped.gguf", "one.gguf", "other.gguf", "zones.gguf"])
         header, _, *rows = tables[0]
-        self.assertEqual({len(row) for row in tables[0]}, {9})
+        self.assertEqual({len(row) for row in tables[0]}, {10})
         self.assertEqual([row[0] for row in rows], ["one", "zones", "grouped", "other"])
         self.assertEqual((rows[0][7], rows[3][7]), ("+0.000 ± 0.000", ""))
-        self.assertNotEqual(rows[0][5], rows[2][5])
+        self.assertNotEqual(rows[0][2:6], rows[2][2:6])
+        self.assertGreater(float(rows[0][8]), 0.9 * math.log(TINY.vocab), "it cannot copy yet")
         self.assertEqual(rows[0][5:7], rows[3][5:7], "the same arm, measured on the same shards")
-        self.assertEqual(header[8], "tokens/s")
-        self.assertEqual([row[:8] for row in tables[1]], [row[:8] for row in tables[0]], "in two processes, in one")
+        self.assertEqual(header[8:], ["copying", "tokens/s"])
+        self.assertEqual([row[:9] for row in tables[1]], [row[:9] for row in tables[0]], "in two processes, in one")
 
     def test_a_difference_is_told_with_its_error(self):
         first = [Sum(3.0, 1, 4), Sum(4.0, 2, 9), Sum(5.0, 1, 3)]
