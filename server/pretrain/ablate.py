@@ -2,10 +2,11 @@
 
 Takes arms, each with its shards and what differs in its shape, and validation shards that all are measured on; gives
 a table, a row an arm: nats a token for each mask token, nats a byte with the standard error, the difference from the
-first arm over the same examples, whether it has learned to copy (nats a token of random text repeated), and tokens/s. With `--start` all arms go on from one exported model, which shows in
-minutes what would take a run from nothing hours to show; arms of other sizes begin at random weights of the same seed.
-With `--export` each arm's model is written to a folder, so that its speed can be measured where it is used. With `--jobs N`
-so many arms learn side by side, each in a process with its share of the threads.
+first arm over the same examples, whether it has learned to copy (nats a token of random text repeated), and tokens/s.
+With `--start` all arms go on from one exported model, which shows in minutes what would take a run from nothing hours to
+show; arms of other sizes begin at random weights of the same seed. With `--export` each arm's model is written to a folder,
+so that its speed can be measured where it is used. With `--jobs N` so many arms learn side by side, each in a process with
+its share of the threads.
 
     python ablate.py --valid V --steps 200 --start MODEL.gguf one-zone=S two-zones=S,near=128
 
@@ -200,7 +201,8 @@ def row(of: Outcome, more: str) -> str:
     means = [f"{ratio(pairs)[0]:.3f}" if pairs else "" for pairs in a_token]
     a_byte, error = ratio([(one.nats, one.bytes) for one in of.everything])
     cells = [of.arm.name, f"{of.parameters / 1e6:.1f}M", *means, f"{a_byte:.4f} ± {error:.4f}", more]
-    return f"| {' | '.join([*cells, f'{of.copying:.2f}', f'{of.speed:.0f}'])} |"
+    cells += [f"{of.copying:.2f}", f"{of.speed:.0f}"]
+    return f"| {' | '.join(cells)} |"
 
 
 def main() -> None:

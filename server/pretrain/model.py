@@ -103,9 +103,10 @@ class GLM(nn.Module):
         """
         shape, block = self.shape, self.blk[0]
         quarter = shape.head // 4
-        frequencies = ROPE_BASE ** (-torch.arange(FAST) / quarter)
-        first = 2 * quarter * torch.arange(2)[:, None] + torch.arange(FAST)  # the pairs' first numbers in both halves
-        self.token_embd.weight[:, 0] = 8 * 0.02
+        pairs = torch.arange(quarter)[:FAST]
+        frequencies = ROPE_BASE ** (-pairs / quarter)
+        first = 2 * quarter * torch.arange(2)[:, None] + pairs  # the pairs' first numbers in both halves
+        self.token_embd.weight[:, 0] = 8 * 0.02  # far above the others, so that they hardly turn the heads
         queries, keys, _ = block.attn_qkv.weight.split(shape.qkv)
         heads = queries.unflatten(0, (shape.heads, shape.head))[: shape.width // shape.qkv[1]]
         heads.mul_(0.1)
