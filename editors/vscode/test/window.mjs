@@ -24,6 +24,9 @@ const PATIENCE = 45_000;
 /** The same for the first window of all, in ms: nothing of it is in any cache yet. */
 const FIRST = 90_000;
 
+/** VS Code pops up three messages in as many ms; a fourth goes to its list alone, where no scenario looks for it. */
+const CROWDED = 800;
+
 export const root = fileURLToPath(new URL('..', import.meta.url));
 const repository = path.join(root, '../..');
 
@@ -64,6 +67,7 @@ export class Window {
 
   constructor() {
     this.home = mkdtempSync(path.join(os.tmpdir(), 'infill-vscode-'));
+    this.told = 0;
     this.folder = path.join(this.home, 'work');
     this.other = path.join(this.home, 'other');
     this.probeFile = path.join(this.home, 'probe.json');
@@ -231,6 +235,7 @@ export class Window {
     await this.settings({});
     // The real one: a fake that is about to end is ready, too.
     await this.status(/Infill: (?!fake).* is ready/);
+    await sleep(Math.max(0, this.told + CROWDED - Date.now()));
   }
 
   /** Takes back the settings that the extension's own commands have written. */
@@ -371,12 +376,17 @@ export class Window {
   }
 
   /** The messages that pop up. */
-  messages() {
-    return this.page.evaluate(() =>
+  async messages() {
+    const messages = await this.page.evaluate(() =>
       [...document.querySelectorAll('.notification-toast .notification-list-item-message')].map(
         (node) => node.textContent,
       ),
     );
+    if (messages.length > 0) {
+      // `tidy` gives the next scenario's messages room.
+      this.told = Date.now();
+    }
+    return messages;
   }
 
   /** All messages since the last scenario, those that have gone by themselves among them. */
