@@ -67,6 +67,7 @@ export class Window {
 
   constructor() {
     this.home = mkdtempSync(path.join(os.tmpdir(), 'infill-vscode-'));
+    // When a message was last seen.
     this.told = 0;
     this.folder = path.join(this.home, 'work');
     this.other = path.join(this.home, 'other');
@@ -235,6 +236,7 @@ export class Window {
     await this.settings({});
     // The real one: a fake that is about to end is ready, too.
     await this.status(/Infill: (?!fake).* is ready/);
+    // Room for the next scenario's messages.
     await sleep(Math.max(0, this.told + CROWDED - Date.now()));
   }
 
@@ -383,7 +385,6 @@ export class Window {
       ),
     );
     if (messages.length > 0) {
-      // `tidy` gives the next scenario's messages room.
       this.told = Date.now();
     }
     return messages;
