@@ -8,7 +8,7 @@ show; arms of other sizes begin at random weights of the same seed. With `--expo
 so that its speed can be measured where it is used. With `--jobs N` so many arms learn side by side, each in a process with
 its share of the threads.
 
-    python ablate.py --valid V --steps 200 --start MODEL.gguf one-zone=S two-zones=S,near=128
+    python ablate.py --valid V --steps 200 --start MODEL.gguf two-zones=S one-zone=S,near=0
 
 With `near`, Part A has two zones: what stands more than so many tokens before the first mask is the far zone, where each
 token sees only those before it, so that its keys and values outlive a jump of the cursor. An arm with another vocabulary

@@ -5,11 +5,12 @@ import csv
 import gzip
 import json
 import math
+import re
 import subprocess
 import sys
 import tempfile
 import unittest
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path, PurePosixPath
 from unittest.mock import patch
 
@@ -22,11 +23,14 @@ import filters
 import recall
 import tokenizer
 from ablate import Arm, Sum, difference, lengths
+from average import average
 from model import GLM, Shape, far_mask, first_masks, prefix_mask
 from shards import Shards
+from throughput import operations
+from train import Run
 
 HERE = Path(__file__).parent
-TINY = Shape(vocab=64, context=32, layers=2, width=32, heads=2, ffn=64)
+TINY = Shape(vocab=64, context=32, layers=2, width=32, heads=2, kv_heads=0, ffn=64, near=0)
 MASK, SOP, EOP = 0, 3, 4
 
 # The worked example of GLM's paper: x1 … x6 are 11 … 16, {x3} and {x5, x6} are blanked and the
@@ -119,7 +123,7 @@ class Model(unittest.TestCase):
     def test_a_fresh_model_looks_back(self):
         torch.manual_seed(0)
         A, B, blank = 40, 12, 25
-        model = GLM(Shape(layers=1, width=256, heads=4, kv_heads=2))
+        model = GLM(Shape(layers=1, width=256, heads=4, kv_heads=2, near=0))
         positions = torch.stack((torch.tensor([*range(A), *[blank] * B]), torch.tensor([*[0] * A, *range(1, B + 1)])))
         rows = torch.arange(A, A + B)
         with patch("model.F.scaled_dot_product_attention", wraps=F.scaled_dot_product_attention) as attention:
@@ -150,8 +154,8 @@ class Model(unittest.TestCase):
 
 class Ablation(unittest.TestCase):
     def test_an_arm_is_read(self):
-        arm = Arm.parse("wide=some/shards,width=512,near=64")
-        self.assertEqual((arm.name, str(arm.shards), arm.shape), ("wide", "some/shards", Shape(width=512, near=64)))
+        arm = Arm.parse("wide=some/shards,width=1024,near=64")
+        self.assertEqual((arm.name, str(arm.shards), arm.shape), ("wide", "some/shards", Shape(width=1024, near=64)))
         self.assertIsNone(arm.valid)
         self.assertEqual(Arm.parse("small=s,valid=some/others,vocab=64").valid, Path("some/others"))
         for text in ("wide", "=shards", "wide=shards,height=3", "wide=shards,width=much"):
@@ -285,6 +289,54 @@ class Training(unittest.TestCase):
         self.assertGreater(int(second[0][1]), int(first[-1][1]))
         self.assertLess(float(second[0][2]), float(first[0][2]))
         self.assertLess(float(second[-1][2]), float(first[-1][2]) + 0.02)
+
+
+class Throughput(unittest.TestCase):
+    def test_the_operations_of_a_step_are_counted(self):
+        options = {"seed": 1, "lr": 0.0, "matrix_lr": 0.0, "compile": False, "steps": 1, "decay": 1.0}
+        run = Run(argparse.Namespace(**vars(TINY), **options), torch.device("cpu"))
+        run.optimizers = []
+        with tempfile.TemporaryDirectory() as name:
+            write_shards(Path(name), 8)
+            batch = Shards(Path(name), "train").batch([*range(8)])
+        counted = operations(run, batch)
+        (B, T), R = batch.ids.shape, len(batch.rows)
+        qkv, rest = 3 * TINY.width**2, TINY.width**2 + 3 * TINY.width * TINY.ffn
+        # Only tokens with a loss go on from the last block's attention.
+        products = 6 * (B * T * (2 * qkv + rest) + R * (rest + TINY.width * TINY.vocab))
+        attention = TINY.layers * 4 * B * T * T * TINY.width
+        # Backward takes twice as much as forward, and the scores once more if they were not kept.
+        self.assertIn(counted, (products + 3 * attention, products + 3.5 * attention))
+
+    def test_the_share_of_a_device_is_told(self):
+        with tempfile.TemporaryDirectory() as name:
+            write_shards(Path(name), 40)
+            shape = [f"--{name}={value}" for name, value in vars(TINY).items()]
+            command = [sys.executable, "throughput.py", "--shards", name, "--steps", "2", "--batch-tokens", "128", *shape]
+            done = subprocess.run([*command, "--device", "cpu"], cwd=HERE, check=True, capture_output=True, text=True)
+        said = re.fullmatch(r"(\d+) tokens/s, (\S+) TFLOP/s: (\S+)% of the (\S+) of a 2048² product\n", done.stdout)
+        tokens, reached, share, most = map(float, said.groups())
+        self.assertGreater(tokens, 0)
+        self.assertAlmostEqual(share, 100 * reached / most, delta=0.1)
+
+
+class Averaging(unittest.TestCase):
+    def test_the_last_run_gets_the_mean_of_all_weights(self):
+        with tempfile.TemporaryDirectory() as name:
+            runs = [Path(name) / end for end in ("one", "two", "other")]
+            shapes = (TINY, TINY, replace(TINY, layers=1))
+            for step, (run, shape) in enumerate(zip(runs, shapes, strict=True)):
+                torch.manual_seed(step)
+                run.mkdir()
+                saved = {"shape": asdict(shape), "model": GLM(shape).state_dict(), "state": {"step": step}}
+                torch.save(saved | {"valid": {"[MASK]": 1.0}}, run / "checkpoint.pt")
+            one, two = (torch.load(run / "checkpoint.pt", weights_only=True)["model"] for run in runs[:2])
+            mean = average(runs[:2])
+            with self.assertRaisesRegex(SystemExit, "other is a model of another shape than .*one"):
+                average([runs[2], runs[0]])
+        for weights, values in mean["model"].items():
+            torch.testing.assert_close(values, (one[weights] + two[weights]) / 2)
+        self.assertEqual((mean["state"], mean["valid"]), ({"step": 1}, {}))
 
 
 class Export(unittest.TestCase):

@@ -261,6 +261,12 @@ def exported(path: Path) -> tuple[dict[str, Tensor], dict[str, int | float]]:
         raise SystemExit(f"{path} does not tell of its training: {missing} is missing") from None
 
 
+def add_shape(parser: argparse.ArgumentParser) -> None:
+    """Makes an option of each field of a Shape."""
+    for name, default in asdict(Shape()).items():
+        parser.add_argument(f"--{name}", type=int, default=default)
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--shards", type=Path, required=True)
@@ -271,16 +277,15 @@ def arguments() -> argparse.Namespace:
     length.add_argument("--steps", type=int, help="steps to train for, instead of a time")
     parser.add_argument("--stop-at", type=int, help="stop after this step with a checkpoint, to go on later")
     parser.add_argument("--batch-tokens", type=int, default=4096, help="tokens of a batch, in each process")
-    parser.add_argument("--lr", type=float, default=2e-3, help="peak rate of AdamW")
-    parser.add_argument("--matrix-lr", type=float, default=0.015, help="peak rate of Muon")
+    parser.add_argument("--lr", type=float, default=3e-3, help="peak rate of AdamW")
+    parser.add_argument("--matrix-lr", type=float, default=0.02, help="peak rate of Muon")
     parser.add_argument("--decay", type=float, default=0.6, help="last share of the run, in which rates fall")
     parser.add_argument("--valid", default="valid", help="split to measure losses on")
     parser.add_argument("--save-minutes", type=float, default=5, help="time between checkpoints")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--compile", action="store_true", help="let torch.compile fuse small operations")
-    for name, default in asdict(Shape()).items():
-        parser.add_argument(f"--{name}", type=int, default=default)
+    add_shape(parser)
     return parser.parse_args()
 
 
