@@ -185,10 +185,6 @@ async fn a_cursor_inside_what_was_said_gets_the_rest_without_a_step_of_the_model
         let (Some(text), Err(Why::Unsure)) = (first.exchange.answer, first.shown) else {
             continue;
         };
-        // Less of an answer that was cut at its longest leaves room for more.
-        if first.record.tokens_decoded >= answer_tokens(Until::Statement) - 1 {
-            continue;
-        }
         let line = text.lines().next().unwrap_or_default().to_owned();
         let last = line.char_indices().next_back().map_or(0, |(at, _)| at);
         for (at, c) in line[..last].char_indices() {
