@@ -1,8 +1,8 @@
 """Averages the weights of several ends of one run: one model that is better than each of them.
 
-Takes folders of train.py that began as copies of one another; gives a folder with the checkpoint of the last, whose weights are the
-mean of all. What differs in them is mostly the noise of their last steps, and that the mean is rid of ("stochastic weight
-averaging", Izmailov et al., "Averaging weights leads to wider optima and better generalization", 2018).
+Takes folders of train.py that began as copies of one another; gives a folder with the checkpoint of the last, whose
+weights are the mean of all. What differs in them is mostly the noise of their last steps, and that the mean is rid of
+("stochastic weight averaging", Izmailov et al., "Averaging weights leads to wider optima and better generalization", 2018).
 
     python average.py MINUTE290 MINUTE310 MINUTE370 --out MEAN
 """

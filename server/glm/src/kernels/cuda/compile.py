@@ -17,6 +17,7 @@ import ctypes
 import gzip
 import pathlib
 import sys
+from collections import Counter
 
 FOLDER = pathlib.Path(__file__).resolve().parent
 RESULT = FOLDER / "kernels.ptx.gz"
@@ -99,7 +100,8 @@ def main():
             sys.exit(f"compile.py: {RESULT.name} is not what the sources give; run {pathlib.Path(__file__).name}")
         print(f"{RESULT.name} is what the sources give; they compile for {', '.join(MACHINES)} as well")
     elif not sys.argv[1:]:
-        fresh = text(nvrtc)
+        # The text that a check meets soonest.
+        ((fresh, _),) = Counter(text(nvrtc) for _ in range(ATTEMPTS)).most_common(1)
         RESULT.write_bytes(gzip.compress(fresh.encode(), 9, mtime=0))
         print(f"{RESULT.name}: {fresh.count('.entry')} kernels, {RESULT.stat().st_size} bytes")
     else:
